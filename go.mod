@@ -1,0 +1,3 @@
+module popcorn
+
+go 1.26

@@ -1,0 +1,35 @@
+package job
+
+// Spec says what to run and where. The command line fills it in, already
+// checked: Path exists and is executable here, On is a node of the job.
+type Spec struct {
+	// Path is the program, resolved as execvp(3) would; Argv[0] is the name
+	// it was called by.
+	Path string
+	Argv []string
+	// Env is the whole environment of the program, as "NAME=value".
+	Env []string
+	// Dir is the working directory; empty means the caller's.
+	Dir string
+	// Nodes is how many local nodes the job has, home included; at least 1.
+	Nodes int
+	// On is the node every thread lives at from the first instruction; -1
+	// when nobody asked.
+	On int
+	// Spread sends new threads round-robin over the nodes.
+	Spread bool
+	// StatsFile receives one JSON document at exit; empty for none.
+	StatsFile string
+	// Name is the name a person gave the job; may be empty.
+	Name string
+	// LogFile receives the supervisors' own log; empty for none.
+	LogFile string
+	// ABI is the family of popcorn system call numbers: "" for 900 to 903,
+	// "4.4" or "rfc" for the older ones.
+	ABI string
+	// IdlePoll holds the CPU latency request while the job runs, so that idle
+	// processors poll instead of halting.
+	IdlePoll bool
+	// Verify names the costly assertions to turn on: "" or "all".
+	Verify string
+}

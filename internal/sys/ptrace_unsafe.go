@@ -1,0 +1,61 @@
+package sys
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ptraceMem is for requests that read or write memory of ours.
+func ptraceMem(req, tid int, addr uintptr, data unsafe.Pointer) (uintptr, error) {
+	n, _, e := unix.Syscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), addr, uintptr(data), 0, 0)
+	return n, toErr(e)
+}
+
+// regset reads or writes a register set, and returns how many bytes of it there are.
+func regset(req, tid int, note uintptr, buf []byte) (int, error) {
+	iov := unix.Iovec{Base: unsafe.SliceData(buf), Len: uint64(len(buf))}
+	_, err := ptraceMem(req, tid, note, unsafe.Pointer(&iov))
+	return int(iov.Len), err
+}
+
+// GetSigMask is the set of blocked signals, bit n-1 for signal n.
+func GetSigMask(tid int) (mask uint64, err error) {
+	_, err = ptraceMem(unix.PTRACE_GETSIGMASK, tid, unsafe.Sizeof(mask), unsafe.Pointer(&mask))
+	return mask, err
+}
+
+// SetSigMask replaces it.
+func SetSigMask(tid int, mask uint64) error {
+	_, err := ptraceMem(unix.PTRACE_SETSIGMASK, tid, unsafe.Sizeof(mask), unsafe.Pointer(&mask))
+	return err
+}
+
+// GetSigInfo is the signal that tid stopped for; EINVAL in a group stop.
+func GetSigInfo(tid int) (s SigInfo, err error) {
+	_, err = ptraceMem(unix.PTRACE_GETSIGINFO, tid, 0, unsafe.Pointer(&s))
+	return s, err
+}
+
+// SetSigInfo replaces it; to be followed by Cont with the same signal.
+func SetSigInfo(tid int, s *SigInfo) error {
+	_, err := ptraceMem(unix.PTRACE_SETSIGINFO, tid, 0, unsafe.Pointer(s))
+	return err
+}
+
+// EventMsg is the event's message: the new thread of EVENT_CLONE and FORK, the
+// old tid of EVENT_EXEC, the status of EVENT_EXIT, the data of EVENT_SECCOMP.
+func EventMsg(tid int) (msg uint64, err error) {
+	_, err = ptraceMem(unix.PTRACE_GETEVENTMSG, tid, 0, unsafe.Pointer(&msg))
+	return msg, err
+}
+
+// GetRseq is tid's registration of restartable sequences (5.13 and newer).
+func GetRseq(tid int) (RseqConfig, error) {
+	var c struct {
+		RseqConfig
+		_ uint32
+	}
+	_, err := ptraceMem(unix.PTRACE_GET_RSEQ_CONFIGURATION, tid, unsafe.Sizeof(c), unsafe.Pointer(&c))
+	return c.RseqConfig, err
+}

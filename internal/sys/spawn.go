@@ -1,0 +1,51 @@
+package sys
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// SpawnAttr says how Spawn starts a process.
+type SpawnAttr struct {
+	Argv, Env []string
+	Dir       string
+	Files     []int // the child's descriptors 0, 1, 2 ...
+	Pgid      int   // process group to join; 0 keeps the parent's, -1 makes a new one
+	Session   bool  // start a new session
+	Pdeathsig Signal
+}
+
+// Spawn starts the executable at path and returns its process id. The caller
+// waits for it (Wait); package os must not, so that no exit is stolen.
+func Spawn(path string, a SpawnAttr) (int, error) {
+	files := make([]uintptr, len(a.Files))
+	for i, fd := range a.Files {
+		files[i] = uintptr(fd)
+	}
+	attr := &syscall.ProcAttr{Dir: a.Dir, Env: a.Env, Files: files, Sys: &syscall.SysProcAttr{
+		Setsid: a.Session, Pdeathsig: syscall.Signal(a.Pdeathsig),
+	}}
+	if a.Pgid != 0 {
+		attr.Sys.Setpgid, attr.Sys.Pgid = true, max(a.Pgid, 0)
+	}
+	return syscall.ForkExec(path, a.Argv, attr)
+}
+
+// WaitPeek blocks until some child or tracee of this process, whichever thread
+// traces it, has an event to collect, and leaves it there (waitid(2), WNOWAIT).
+// It fails with ECHILD when there is nothing to wait for.
+func WaitPeek() error {
+	var info [128]byte
+	for {
+		_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info[0])),
+			unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT|unix.WALL, 0, 0)
+		if errno == 0 {
+			return nil
+		}
+		if errno != unix.EINTR {
+			return errno
+		}
+	}
+}

@@ -1,0 +1,4 @@
+package sys
+
+// PageSize is the only page size of the architecture's kernels.
+const PageSize = 4096

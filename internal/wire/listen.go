@@ -1,0 +1,135 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"popcorn/internal/sys"
+)
+
+// HandshakeTimeout ends a handshake whose context has no earlier deadline.
+const HandshakeTimeout = 10 * time.Second
+
+// Listener accepts peers.
+type Listener struct{ l *net.TCPListener }
+
+// Listen listens on a TCP address, as 127.0.0.1:0.
+func Listen(addr string) (*Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for peers: %w", err)
+	}
+	return &Listener{l.(*net.TCPListener)}, nil
+}
+
+// Addr is the address listened on, with the port the kernel chose.
+func (l *Listener) Addr() string { return l.l.Addr().String() }
+
+// Close ends listening; an Accept in progress returns net.ErrClosed.
+func (l *Listener) Close() error { return l.l.Close() }
+
+// Accept waits for one peer and shakes hands with it. After a
+// *HandshakeError, a timeout in the handshake or a lost peer the listener is
+// as good as before: accept again. It is finished after net.ErrClosed and when
+// ctx is done. A silent peer holds up the others until HandshakeTimeout; who
+// minds calls AcceptTCP and answers each in a goroutine of its own.
+func (l *Listener) Accept(ctx context.Context, me Hello) (*Conn, Hello, error) {
+	tcp, err := l.AcceptTCP(ctx)
+	if err != nil {
+		return nil, Hello{}, err
+	}
+	return Answer(ctx, tcp, me)
+}
+
+// AcceptTCP waits for a connection, not yet known to be a peer's.
+func (l *Listener) AcceptTCP(ctx context.Context) (*net.TCPConn, error) {
+	var tcp *net.TCPConn
+	err := withDeadline(ctx, 0, l.l.SetDeadline, func() (err error) {
+		tcp, err = l.l.AcceptTCP()
+		return err
+	})
+	if err != nil {
+		if tcp != nil {
+			tcp.Close()
+		}
+		return nil, fmt.Errorf("accept peer: %w", err)
+	}
+	return tcp, nil
+}
+
+// Answer shakes hands as the accepting side and takes tcp over, also on error.
+func Answer(ctx context.Context, tcp *net.TCPConn, me Hello) (*Conn, Hello, error) {
+	return shake(ctx, tcp, me, answer)
+}
+
+// Dial connects to a supervisor of the same job and shakes hands. Errors:
+// *HandshakeError, context errors, and what net.Dialer returns.
+func Dial(ctx context.Context, addr string, me Hello) (*Conn, Hello, error) {
+	d := net.Dialer{Timeout: HandshakeTimeout}
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, Hello{}, fmt.Errorf("dial peer: %w", err)
+	}
+	return shake(ctx, c.(*net.TCPConn), me, greet)
+}
+
+// shake runs one half of the handshake and turns tcp into a Conn.
+func shake(ctx context.Context, tcp *net.TCPConn, me Hello, half func(net.Conn, Hello) (Hello, error)) (*Conn, Hello, error) {
+	var peer Hello
+	err := withDeadline(ctx, HandshakeTimeout, tcp.SetDeadline, func() (err error) {
+		peer, err = half(tcp, me)
+		return err
+	})
+	if err != nil {
+		addr := tcp.RemoteAddr()
+		tcp.Close()
+		return nil, Hello{}, fmt.Errorf("shake hands with %v: %w", addr, err)
+	}
+	c, err := adopt(tcp)
+	return c, peer, err
+}
+
+// adopt takes the descriptor from the net package, whose poller must not know
+// it any more.
+func adopt(tcp *net.TCPConn) (*Conn, error) {
+	fd, err := sys.TakeFD(tcp)
+	if err != nil {
+		tcp.Close()
+		return nil, fmt.Errorf("take connection: %w", err)
+	}
+	if err := errors.Join(sys.SetNonblock(fd, true), sys.SetNoDelay(fd, true)); err != nil {
+		sys.Close(fd)
+		return nil, fmt.Errorf("set up connection: %w", err)
+	}
+	return NewConn(fd), nil
+}
+
+// withDeadline runs f, ended by ctx or, unless it is 0, after limit, both by
+// way of set, a connection's SetDeadline. No deadline is left behind.
+func withDeadline(ctx context.Context, limit time.Duration, set func(time.Time) error, f func() error) error {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	fired := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		set(time.Unix(1, 0)) // long past: whatever waits ends
+		close(fired)
+	})
+	err := f()
+	if !stop() {
+		<-fired
+	}
+	set(time.Time{})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
+}

@@ -61,17 +61,16 @@ func (e *Epoll) ctl(op, fd int, events uint32, token uint64) error {
 // Wait fills events and returns how many, 0 after timeout; negative timeouts
 // mean none. It goes on after EINTR for the time that remains.
 func (e *Epoll) Wait(events []Event, timeout time.Duration) (n int, err error) {
-	n, err = e.wait(events, timeout)
-	if err != unix.EINTR {
+	if timeout <= 0 {
+		for err = EINTR; err == unix.EINTR; {
+			n, err = e.wait(events, timeout)
+		}
 		return n, err
 	}
-	end := Monotonic() + timeout
+	start := time.Now() // a read of the vDSO, cheaper than Monotonic
+	n, err = e.wait(events, timeout)
 	for err == unix.EINTR {
-		left := timeout
-		if timeout > 0 {
-			left = max(end-Monotonic(), 0)
-		}
-		n, err = e.wait(events, left)
+		n, err = e.wait(events, max(timeout-time.Since(start), 0))
 	}
 	return n, err
 }

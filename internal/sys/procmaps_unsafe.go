@@ -28,7 +28,7 @@ const (
 // QueryVMA asks the open /proc/PID/maps for the mapping that covers addr
 // (PROCMAP_QUERY): a few microseconds instead of the whole text. ENOENT when
 // there is none; ENOTTY before 6.11, then use ParseMaps; ESRCH when the process
-// is gone; EINVAL in time of a path longer than PATH_MAX.
+// is gone; ENAMETOOLONG for a path longer than PATH_MAX.
 func QueryVMA(mapsFD int, addr uint64) (VMA, error) {
 	var name [unix.PathMax]byte
 	q := procmapQuery{addr: addr, name: unsafe.Pointer(&name), nameLen: uint32(len(name))}

@@ -49,12 +49,16 @@ func Lookup(nr int) Entry {
 	return Entry{Nr: nr, Name: "syscall_" + strconv.Itoa(nr), Class: GoHome, Note: "unknown number"}
 }
 
-// LookupCall is Lookup for a call whose first argument is known: for prctl the
-// class depends on it.
-func LookupCall(nr int, arg0 uint64) Entry {
+// LookupCall is Lookup for a call whose arguments are known, on which the class
+// of a few depends: prctl by its option, and a wait under another signal mask
+// (MaskArg) goes home, for a handler must run before the mask is put back.
+func LookupCall(nr int, args [6]uint64) Entry {
 	e := Lookup(nr)
-	if nr == prctl && forwardedPrctl(int32(arg0)) {
+	if nr == prctl && forwardedPrctl(int32(args[0])) {
 		e.Class = Home
+	}
+	if m := MaskArg(nr); m >= 0 && args[m] != 0 {
+		e.Class = GoHome
 	}
 	return e
 }

@@ -1,0 +1,267 @@
+package syscalls
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestTableIsContiguous(t *testing.T) {
+	want := 0
+	seen := map[string]int{}
+	for _, e := range table {
+		switch want {
+		case 337:
+			want = 424 // never assigned between
+		case 471:
+			want = Migrate
+		}
+		if e.Nr != want {
+			t.Fatalf("after number %d comes %d (%s)", want-1, e.Nr, e.Name)
+		}
+		want++
+		if other, dup := seen[e.Name]; dup {
+			t.Errorf("%s is both %d and %d", e.Name, other, e.Nr)
+		}
+		seen[e.Name] = e.Nr
+	}
+	if want != tableEnd {
+		t.Errorf("table ends at %d, want %d", want-1, tableEnd-1)
+	}
+}
+
+func TestEntries(t *testing.T) {
+	for _, e := range table {
+		if !e.Class.Valid() {
+			t.Errorf("%s: class %d", e.Name, e.Class)
+		}
+		if e.Class != Home && e.Note == "" {
+			t.Errorf("%s is %v and says nothing to the user", e.Name, e.Class)
+		}
+		if e.Note != "" && !strings.HasSuffix(e.Note, ".") {
+			t.Errorf("%s: note is no sentence: %q", e.Name, e.Note)
+		}
+		if strings.ContainsAny(e.Note, "|\n") {
+			t.Errorf("%s: note breaks the table: %q", e.Name, e.Note)
+		}
+		if e.Name == "" || strings.ToLower(e.Name) != e.Name {
+			t.Errorf("%d: name %q", e.Nr, e.Name)
+		}
+	}
+}
+
+func TestClassOfCall(t *testing.T) {
+	want := map[Class][]string{
+		Local:    {"sched_yield"},
+		Answered: {"getpid", "gettid", "rseq"},
+		Home: {"read", "futex", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue", "getppid", "sigaltstack",
+			"set_robust_list", "set_tid_address", "rt_sigaction", "rt_sigprocmask", "getcpu", "statx", "file_setattr"},
+		Everywhere: {"mmap", "munmap", "mprotect", "mremap", "brk", "madvise", "pkey_mprotect", "remap_file_pages",
+			"shmat", "shmdt", "mlock", "mlock2", "mlockall", "munlock", "munlockall", "membarrier", "mseal"},
+		GoHome: {"fork", "vfork", "clone", "clone3", "execve", "execveat", "exit", "exit_group", "rt_sigreturn",
+			"arch_prctl", "ptrace", "unshare", "setns", "seccomp", "prctl", "io_uring_setup", "io_uring_enter",
+			"io_uring_register", "rt_sigsuspend", "modify_ldt", "set_thread_area", "iopl", "ioperm", "userfaultfd",
+			"perf_event_open", "bpf", "kexec_load", "reboot", "restart_syscall"},
+		Popcorn: {"popcorn_migrate", "popcorn_propose_migration", "popcorn_get_thread_status", "popcorn_get_node_info"},
+	}
+	for class, calls := range want {
+		for _, name := range calls {
+			e, ok := ByName(name)
+			if !ok || e.Class != class {
+				t.Errorf("%s: found %v, %v, want %v", name, ok, e.Class, class)
+			}
+		}
+	}
+	for _, c := range []Class{Local, Answered, Everywhere, Popcorn} {
+		if len(Numbers(c)) != len(want[c]) {
+			t.Errorf("%v: %d calls, this test knows %d", c, len(Numbers(c)), len(want[c]))
+		}
+	}
+}
+
+func TestLookup(t *testing.T) {
+	for nr, name := range map[int]string{0: "read", 24: "sched_yield", 39: "getpid", 186: "gettid", 334: "rseq",
+		335: "uretprobe", 336: "uprobe", 424: "pidfd_send_signal", 462: "mseal", 468: "file_getattr",
+		469: "file_setattr", 470: "listns", 900: "popcorn_migrate", 903: "popcorn_get_node_info"} {
+		if e := Lookup(nr); e.Name != name || e.Nr != nr {
+			t.Errorf("Lookup(%d) = %+v, want %s", nr, e, name)
+		}
+	}
+	const x32 = 0x40000000
+	for _, nr := range []int{-1, -1 << 63, 337, 423, 471, 547, 899, 904, x32, 1<<63 - 1} {
+		if e := Lookup(nr); e.Class != GoHome || e.Note != "unknown number" || e.Nr != nr {
+			t.Errorf("Lookup(%d) = %+v, want to go home", nr, e)
+		}
+	}
+	if _, ok := ByName("no_such_call"); ok {
+		t.Error("ByName found no_such_call")
+	}
+}
+
+func TestLookupDoesNotAllocate(t *testing.T) {
+	n := testing.AllocsPerRun(100, func() {
+		if Lookup(202).Class != Home || LookupCall(157, [6]uint64{15}).Class != Home {
+			t.Fatal("class changed")
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations a lookup", n)
+	}
+}
+
+func TestPrctlByOption(t *testing.T) {
+	const setName, setSeccomp, setMM = 15, 22, 35
+	for option, want := range map[uint64]Class{
+		setName:              Home,
+		setName | 0xff<<32:   Home, // the kernel looks at 32 bits
+		0x53564d41:           Home,
+		setSeccomp:           GoHome,
+		setMM:                GoHome,
+		41:                   GoHome, // PR_SET_THP_DISABLE: changes the memory
+		1 << 40:              GoHome,
+		0xffffffffffffffff:   GoHome,
+		uint64(0x7fffffff):   GoHome,
+		0x53564d41 | 1<<63:   Home,
+		uint64(1<<31 | 0x0f): GoHome,
+	} {
+		if got := LookupCall(157, [6]uint64{option}).Class; got != want {
+			t.Errorf("prctl(%#x) is %v, want %v", option, got, want)
+		}
+	}
+	if got := LookupCall(9, [6]uint64{15}).Class; got != Everywhere {
+		t.Errorf("mmap by LookupCall is %v", got)
+	}
+}
+
+func TestAllIsACopy(t *testing.T) {
+	All()[0].Name = "changed"
+	if Lookup(0).Name != "read" || All()[0].Name != "read" {
+		t.Error("a caller changed the table")
+	}
+}
+
+func TestABI(t *testing.T) {
+	for name, want := range map[string]map[int]int{
+		"":    {},
+		"4.4": {330: Migrate, 331: ProposeMigration, 332: GetThreadStatus, 333: GetNodeInfo},
+		"rfc": {434: Migrate, 435: GetThreadStatus, 436: GetNodeInfo},
+	} {
+		abi, err := ParseABI(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for nr := -1; nr < 1000; nr++ {
+			w, known := want[nr]
+			if nr >= 900 && nr <= 903 {
+				w, known = nr, true
+			}
+			if got, ok := abi.Popcorn(nr); got != w || ok != known {
+				t.Errorf("abi %q, %d: %d, %v, want %d, %v", name, nr, got, ok, w, known)
+			}
+		}
+		if n := abi.Numbers(); len(n) != len(want)+4 {
+			t.Errorf("abi %q traps %v", name, n)
+		}
+	}
+	if _, err := ParseABI("5.2"); err == nil {
+		t.Error("ParseABI took 5.2")
+	}
+}
+
+func TestWaits(t *testing.T) {
+	names := map[string]Wait{
+		"epoll_wait": {true, Millis, 3}, "epoll_pwait": {true, Millis, 3}, "epoll_pwait2": {true, Timespec, 3},
+		"rt_sigtimedwait": {true, Timespec, 2}, "semop": {true, NoTimeout, -1}, "semtimedop": {true, Timespec, 3},
+		"io_getevents": {true, Timespec, 4}, "io_pgetevents": {false, Timespec, 4},
+		"accept": {true, SocketOption, -1}, "recvfrom": {true, SocketOption, -1}, "sendmsg": {true, SocketOption, -1},
+		"connect": {true, SocketOption, -1}, "read": {true, SocketOption, -1},
+	}
+	for name, want := range names {
+		e, _ := ByName(name)
+		if got, ok := Interrupted(e.Nr); !ok || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", name, got, ok, want)
+		}
+		if RestartsWithEINTR(e.Nr) != want.EINTR {
+			t.Errorf("%s: RestartsWithEINTR is %v", name, !want.EINTR)
+		}
+	}
+	for _, name := range []string{"nanosleep", "clock_nanosleep", "poll", "ppoll", "select", "pselect6", "futex", "wait4"} {
+		e, _ := ByName(name)
+		if _, ok := Interrupted(e.Nr); ok || RestartsWithEINTR(e.Nr) {
+			t.Errorf("%s is restarted by the kernel", name)
+		}
+	}
+	for nr, w := range waits {
+		if (w.Arg >= 0) != (w.Unit == Millis || w.Unit == Timespec) {
+			t.Errorf("%s: argument %d with unit %v", Lookup(nr).Name, w.Arg, w.Unit)
+		}
+	}
+}
+
+func TestMaskArg(t *testing.T) {
+	want := map[string]int{"ppoll": 3, "pselect6": 5, "epoll_pwait": 4, "epoll_pwait2": 4, "io_pgetevents": 5}
+	for _, e := range table {
+		arg, ok := want[e.Name]
+		if !ok {
+			arg = -1
+		}
+		if got := MaskArg(e.Nr); got != arg {
+			t.Errorf("%s: argument %d, want %d", e.Name, got, arg)
+		}
+		if arg < 0 {
+			continue
+		}
+		var args [6]uint64
+		if got := LookupCall(e.Nr, args).Class; got != Home {
+			t.Errorf("%s without a mask is %v", e.Name, got)
+		}
+		args[arg] = 0x7fff0000
+		if got := LookupCall(e.Nr, args).Class; got != GoHome {
+			t.Errorf("%s with a mask is %v", e.Name, got)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	b, err := json.Marshal(All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(b), `[{"number":0,"name":"read","class":"home"},`) {
+		t.Errorf("JSON begins %.80s", b)
+	}
+	var back []Entry
+	if err := json.Unmarshal(b, &back); err != nil || !slices.Equal(back, table) {
+		t.Errorf("JSON does not come back: %v", err)
+	}
+	if err := json.Unmarshal([]byte(`"elsewhere"`), new(Class)); err == nil {
+		t.Error("class elsewhere accepted")
+	}
+	if _, err := json.Marshal(Class(99)); err == nil {
+		t.Error("class 99 marshalled")
+	}
+}
+
+func TestDocumentIsUpToDate(t *testing.T) {
+	got, err := os.ReadFile("../../SYSCALLS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != Document() {
+		t.Error("SYSCALLS.md differs from the table: run go generate ./internal/syscalls")
+	}
+}
+
+func TestMarkdownTable(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(MarkdownTable(), "\n"), "\n")
+	if len(lines) != len(table)+2 {
+		t.Fatalf("%d lines for %d calls", len(lines), len(table))
+	}
+	for _, line := range lines {
+		if strings.Count(line, "|") != 5 {
+			t.Errorf("not four columns: %s", line)
+		}
+	}
+}

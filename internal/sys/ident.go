@@ -57,3 +57,9 @@ func SignalByName(name string) (Signal, bool) {
 	s := unix.SignalNum(name)
 	return s, s != 0
 }
+
+// MayExecute tells whether this process may execute the file path, by
+// faccessat(2) with the effective ids.
+func MayExecute(path string) error {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS)
+}

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxNodes is the number of nodes the popcorn calls can name.
+const maxNodes = 32
+
+// settings are what of run may also come from the environment or a file. A
+// nil field was not given.
+type settings struct {
+	Nodes  *int    `toml:"nodes"`
+	On     *nodeID `toml:"on"`
+	Spread *bool   `toml:"spread"`
+	Stats  *string `toml:"stats"`
+}
+
+// nodeID is the number of a node, written 2, node2 or, for 0, home.
+type nodeID int
+
+// parseNode understands a node's number and the names every job has.
+func parseNode(s string) (nodeID, error) {
+	if s == "home" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(s, "node"))
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is no node: give a number, or home", s)
+	}
+	return nodeID(n), nil
+}
+
+// UnmarshalTOML accepts a number or a name.
+func (n *nodeID) UnmarshalTOML(v any) (err error) {
+	switch v := v.(type) {
+	case int64:
+		*n, err = parseNode(strconv.FormatInt(v, 10))
+	case string:
+		*n, err = parseNode(v)
+	default:
+		err = fmt.Errorf("on: %v is no node", v)
+	}
+	return err
+}
+
+func (n *nodeID) String() string { return strconv.Itoa(int(*n)) }
+
+// Set and Type make it a flag.
+func (n *nodeID) Set(s string) (err error) { *n, err = parseNode(s); return err }
+
+// Type names the value in the usage text.
+func (n *nodeID) Type() string { return "NODE" }
+
+// merge lays layers over each other; the first that has a value gives it.
+// --on and --spread exclude each other: the earlier layer's word stands.
+func merge(layers ...settings) (settings, error) {
+	var out settings
+	for _, l := range layers {
+		spread := l.Spread != nil && *l.Spread
+		if l.On != nil && spread {
+			return out, errors.New("on and spread exclude each other: one holds every thread at a node, the other sends them round")
+		}
+		if out.Spread == nil && out.On == nil {
+			out.On, out.Spread = l.On, l.Spread
+		}
+		if out.Nodes == nil {
+			out.Nodes = l.Nodes
+		}
+		if out.Stats == nil {
+			out.Stats = l.Stats
+		}
+	}
+	return out, nil
+}
+
+// fromEnv reads POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD and POPCORN_STATS;
+// an empty one counts as absent.
+func fromEnv(get func(string) string) (settings, error) {
+	var s settings
+	if v := get("POPCORN_NODES"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return s, fmt.Errorf("POPCORN_NODES: %q is no number", v)
+		}
+		s.Nodes = &n
+	}
+	if v := get("POPCORN_ON"); v != "" {
+		n, err := parseNode(v)
+		if err != nil {
+			return s, fmt.Errorf("POPCORN_ON: %w", err)
+		}
+		s.On = &n
+	}
+	if v := get("POPCORN_SPREAD"); v != "" {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return s, fmt.Errorf("POPCORN_SPREAD: %q is neither 1 nor 0", v)
+		}
+		s.Spread = &b
+	}
+	if v := get("POPCORN_STATS"); v != "" {
+		s.Stats = &v
+	}
+	return s, nil
+}
+
+// configFiles are where settings are looked for, the user's first.
+func configFiles() []string {
+	files := []string{"/etc/popcorn/config.toml"}
+	if dir, err := os.UserConfigDir(); err == nil {
+		files = append([]string{filepath.Join(dir, "popcorn", "config.toml")}, files...)
+	}
+	return files
+}
+
+// fromFile reads one configuration file; an absent one is empty. A key nobody
+// knows is an error, or a typing mistake would pass for obedience.
+func fromFile(path string) (settings, error) {
+	var s settings
+	meta, err := toml.DecodeFile(path, &s)
+	if errors.Is(err, os.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("read %s: %w", path, err)
+	}
+	if extra := meta.Undecoded(); len(extra) > 0 {
+		return s, fmt.Errorf("read %s: unknown key %q; known are nodes, on, spread and stats", path, extra[0].String())
+	}
+	return s, nil
+}
+
+// resolve returns the settings in force: flags, then environment, then files.
+func resolve(flags settings) (settings, error) {
+	env, err := fromEnv(os.Getenv)
+	if err != nil {
+		return env, err
+	}
+	layers := []settings{flags, env}
+	for _, path := range configFiles() {
+		s, err := fromFile(path)
+		if err != nil {
+			return s, err
+		}
+		layers = append(layers, s)
+	}
+	return merge(layers...)
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// migratePatience bounds the wait for threads to arrive.
+const migratePatience = time.Minute
+
+func newMigrate() *cobra.Command {
+	var detach bool
+	cmd := &cobra.Command{
+		Use:   "migrate JOB[:TID[,TID...]] NODE",
+		Short: "Move a job, or some of its threads, to a node",
+		Long: `migrate moves threads to NODE, a number or home, and returns when they have
+arrived.`,
+		Example: `  popcorn migrate 4711 1
+  popcorn migrate sum:4712,4713 home`,
+		Args:              exactly("JOB", "NODE"),
+		ValidArgsFunction: completeMigrate,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return migrate(cmd, args[0], args[1], !detach)
+		},
+	}
+	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait until they have arrived")
+	return cmd
+}
+
+func migrate(cmd *cobra.Command, who, to string, wait bool) error {
+	t, err := parseTarget(who)
+	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible(cmd)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, migratePatience)
+	defer cancel()
+	c, err := dialJob(t.job)
+	if err != nil {
+		return err
+	}
+	info, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	node, err := nodeOf(info, to)
+	if err != nil {
+		return err
+	}
+	return c.Migrate(ctx, t.tids, node, wait)
+}
+
+// completeMigrate offers jobs, then home.
+func completeMigrate(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 1 {
+		return []string{"home"}, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completeJobs(cmd, args, word)
+}

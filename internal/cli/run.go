@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"popcorn/internal/job"
+	"popcorn/internal/syscalls"
+)
+
+type runFlags struct {
+	nodes    int
+	on       nodeID
+	spread   bool
+	stats    string
+	name     string
+	abi      string
+	log      string
+	idlePoll bool
+
+	// Named so that using them is answered with what to do instead.
+	background bool
+	hosts      string
+	hostfile   string
+}
+
+func newRun() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [flags] [--] PROGRAM [ARGUMENT...]",
+		Short: "Start a program, its threads on one or several nodes",
+		Long: `run starts a program. Its exit code is the program's own, 128+N when signal N
+ended it; 125 when popcorn itself failed, 126 when the program cannot be
+executed, 127 when it was not found.
+
+Flags end at the first word that is none, so -- is only needed before a program
+whose name begins with a dash. What is not given as a flag is taken from
+POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD and POPCORN_STATS, then from
+config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
+		Example: `  popcorn run --nodes 3 --spread -- xz -T4 big.tar
+  popcorn run --nodes 2 --on 1 --stats stats.json python3 sum.py`,
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd, &f, args) },
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return exitf(exitOurs, "run: %w; see popcorn run --help", err)
+	})
+	fs := cmd.Flags()
+	fs.SetInterspersed(false)
+	fs.SortFlags = false
+	fs.IntVar(&f.nodes, "nodes", 1, "`N` local nodes for this run, home included")
+	fs.Var(&f.on, "on", "every thread lives at `NODE` from the first instruction")
+	fs.BoolVar(&f.spread, "spread", false, "new threads go round-robin over the nodes")
+	fs.StringVar(&f.stats, "stats", "", "write at exit what moved, as JSON, to `FILE`")
+	fs.StringVar(&f.name, "name", "", "call the job `NAME`")
+	fs.StringVar(&f.abi, "abi", "", "the program makes the popcorn calls of `FAMILY` 4.4 or rfc")
+	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
+	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
+	fs.BoolVarP(&f.background, "detach", "d", false, "")
+	fs.StringVarP(&f.hosts, "hosts", "H", "", "")
+	fs.StringVar(&f.hostfile, "hostfile", "", "")
+	for _, name := range []string{"detach", "hosts", "hostfile"} {
+		fs.MarkHidden(name)
+	}
+	return cmd
+}
+
+// run starts the program and ends with its exit code.
+func run(cmd *cobra.Command, f *runFlags, args []string) error {
+	spec, err := newSpec(cmd, f, args)
+	if err != nil {
+		return ours(err)
+	}
+	code, err := job.Run(cmd.Context(), spec)
+	if err != nil {
+		if code == 0 {
+			code = exitOurs
+		}
+		return &exitError{code, err}
+	}
+	return &exitError{code: code}
+}
+
+// ours gives an error of popcorn itself the code 125, unless it has a code
+// from 125 on already.
+func ours(err error) error {
+	var e *exitError
+	if errors.As(err, &e) && e.code >= exitOurs {
+		return err
+	}
+	return &exitError{exitOurs, err}
+}
+
+func newSpec(cmd *cobra.Command, f *runFlags, args []string) (job.Spec, error) {
+	if err := notYet(f); err != nil {
+		return job.Spec{}, err
+	}
+	set, err := resolve(flagSettings(cmd, f))
+	if err != nil {
+		return job.Spec{}, err
+	}
+	if len(args) == 0 {
+		return job.Spec{}, usagef("run: no program given; see popcorn run --help")
+	}
+	s := job.Spec{Env: os.Environ(), Nodes: 1, On: -1, Name: f.name, LogFile: f.log, ABI: f.abi,
+		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY")}
+	place(&s, set)
+	if err := checkSpec(s); err != nil {
+		return s, err
+	}
+	prog, err := lookUp(args)
+	s.Path, s.Argv = prog.path, prog.argv
+	return s, err
+}
+
+// flagSettings is the layer of settings that the flags given make.
+func flagSettings(cmd *cobra.Command, f *runFlags) settings {
+	var s settings
+	given := cmd.Flags().Changed
+	if given("nodes") {
+		s.Nodes = &f.nodes
+	}
+	if given("on") {
+		s.On = &f.on
+	}
+	if given("spread") {
+		s.Spread = &f.spread
+	}
+	if given("stats") {
+		s.Stats = &f.stats
+	}
+	return s
+}
+
+func place(s *job.Spec, set settings) {
+	if set.Nodes != nil {
+		s.Nodes = *set.Nodes
+	}
+	if set.On != nil {
+		s.On = int(*set.On)
+	}
+	if set.Spread != nil {
+		s.Spread = *set.Spread
+	}
+	if set.Stats != nil {
+		s.StatsFile = *set.Stats
+	}
+}
+
+func checkSpec(s job.Spec) error {
+	switch {
+	case s.Nodes < 1 || s.Nodes > maxNodes:
+		return fmt.Errorf("a job has 1 to %d nodes, not %d", maxNodes, s.Nodes)
+	case s.On < -1 || s.On >= s.Nodes:
+		return noSuchNode(s.On, s.Nodes)
+	case !slices.Contains([]string{"", "all"}, s.Verify):
+		return fmt.Errorf("POPCORN_VERIFY=%s: only all is known", s.Verify)
+	case strings.ContainsAny(s.Name, ":/ \t\n") || strings.HasPrefix(s.Name, "-"):
+		return fmt.Errorf("--name %q: a name has no blank, colon or slash and begins with no dash", s.Name)
+	}
+	if _, err := syscalls.ParseABI(s.ABI); err != nil {
+		return fmt.Errorf("--abi: %w; without it the calls are 900 to 903", err)
+	}
+	return nil
+}
+
+// noSuchNode says which nodes there are and how to have the one asked for.
+func noSuchNode(on, nodes int) error {
+	have := "only node 0"
+	if nodes == 2 {
+		have = "nodes 0 and 1"
+	} else if nodes > 2 {
+		have = fmt.Sprintf("nodes 0 to %d", nodes-1)
+	}
+	hint := fmt.Sprintf("use --on %d", nodes-1)
+	if on > 0 && on < maxNodes {
+		hint = fmt.Sprintf("use --nodes %d or --on %d", on+1, nodes-1)
+	}
+	return fmt.Errorf("node %d does not exist: this job has %s; %s", on, have, hint)
+}
+
+// notYet refuses what the command line promises for later, by name.
+func notYet(f *runFlags) error {
+	switch {
+	case f.background:
+		return errors.New("run -d is not there yet: run in the background with your shell's &")
+	case f.hosts != "" || f.hostfile != "":
+		return errors.New("run on several machines is not there yet: use --nodes N for local nodes")
+	}
+	return nil
+}

@@ -181,7 +181,7 @@ func (c *Conn) Recv(handle func(Header, []byte) error) error {
 		}
 		room := c.room()
 		n, err := c.s.read(room)
-		if err != nil || n == 0 {
+		if err != nil {
 			return c.readEnd(err)
 		}
 		c.w += n
@@ -242,9 +242,9 @@ func (c *Conn) readEnd(err error) error {
 	switch {
 	case errors.Is(err, sys.EAGAIN):
 		return nil
-	case err == nil && c.w == c.r:
+	case err == io.EOF && c.w == c.r:
 		c.rErr = io.EOF
-	case err == nil:
+	case err == io.EOF:
 		c.rErr = gone("receive frame", io.ErrUnexpectedEOF)
 	case peerGone(err):
 		c.rErr = gone("receive from peer", err)

@@ -49,7 +49,7 @@ type Pages struct {
 // DecodePages checks that payload is what EncodePages made of n pages and
 // nothing else. The result refers to payload and copies nothing.
 func DecodePages(payload []byte, n int) (Pages, error) {
-	if n < 0 || bitmapSize(n) > len(payload) {
+	if n < 0 || n > 8*len(payload) {
 		return Pages{}, fmt.Errorf("decode %d pages: payload of %d bytes", n, len(payload))
 	}
 	p := Pages{payload[:bitmapSize(n)], payload[bitmapSize(n):], n}

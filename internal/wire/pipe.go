@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"io"
 	"sync"
 
 	"popcorn/internal/sys"
@@ -29,7 +30,10 @@ func (s memStream) read(b []byte) (int, error) {
 	m := s.in
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.b) == 0 && !m.closed {
+	if len(m.b) == 0 {
+		if m.closed {
+			return 0, io.EOF
+		}
 		return 0, sys.EAGAIN
 	}
 	n := copy(b, m.b)

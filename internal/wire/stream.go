@@ -7,8 +7,8 @@ import (
 )
 
 // stream is the bytes below a Conn: a socket, or memory; encryption will be a
-// third. Nothing blocks: what cannot be done now is sys.EAGAIN. A read of no
-// bytes without an error is the end.
+// third. Nothing blocks: what cannot be done now is sys.EAGAIN. The end is
+// io.EOF, of read only.
 type stream interface {
 	read(b []byte) (int, error)
 	writev(bufs [][]byte) (int, error)

@@ -1,0 +1,124 @@
+# The agent: position-independent code that a guest's threads run on our behalf.
+# It is one flat blob without data. gen/ assembles it into agent_amd64_gen.go.
+#
+# Slot layout (agent.go holds the same offsets, a test compares them):
+#   0  u32 command   0 idle, 1 go; the futex the thread waits on
+#   4  u32 done      set by the butler when a command has ended; a futex too
+#   8  u64 number    system call number
+#  16  u64 args[6]
+#  64  u64 result    written by the butler only
+#
+# rbx holds the slot's address throughout: the kernel preserves it.
+	.intel_syntax noprefix
+	.text
+
+# A stub waits here until it is seized.
+	.globl pause
+pause:
+	mov	eax, 34
+	syscall
+	jmp	pause
+
+# One injected system call: registers are set by ptrace, the trap ends it.
+	.globl inject
+inject:
+	syscall
+	.globl inject_done
+inject_done:
+	int3
+
+# A table of system calls, 7 words each, ended by number -1 or by an error.
+# rbx: table. At the trap rbx is the entry that ended it, rax the last result.
+	.globl batch
+batch:
+	mov	rax, [rbx]
+	cmp	rax, -1
+	je	batch_done
+	mov	rdi, [rbx+8]
+	mov	rsi, [rbx+16]
+	mov	rdx, [rbx+24]
+	mov	r10, [rbx+32]
+	mov	r8,  [rbx+40]
+	mov	r9,  [rbx+48]
+	syscall
+	cmp	rax, -4095
+	jae	batch_done
+	add	rbx, 56
+	jmp	batch
+	.globl batch_done
+batch_done:
+	int3
+
+# The shadow: waits for a forwarded call, makes it, rings the doorbell with the
+# result. The doorbell is caught by the filter and answered by the supervisor.
+	.globl shadow
+shadow:
+	mov	eax, [rbx]
+	test	eax, eax
+	jnz	shadow_run
+	mov	eax, 202
+	mov	rdi, rbx
+	xor	esi, esi
+	xor	edx, edx
+	xor	r10d, r10d
+	syscall
+	jmp	shadow
+	.globl shadow_run
+shadow_run:
+	mov	eax, [rbx+8]
+	mov	rdi, [rbx+16]
+	mov	rsi, [rbx+24]
+	mov	rdx, [rbx+32]
+	mov	r10, [rbx+40]
+	mov	r8,  [rbx+48]
+	mov	r9,  [rbx+56]
+	mov	dword ptr [rbx], 0
+	.globl shadow_call
+shadow_call:
+	syscall
+	.globl shadow_called
+shadow_called:
+	mov	rsi, rax
+	mov	rdi, rbx
+	.globl shadow_ring
+shadow_ring:
+	mov	eax, 0x504f50
+	syscall
+	.globl shadow_rung
+shadow_rung:
+	jmp	shadow
+
+# The butler: as the shadow, but answers in the slot, for a supervisor that
+# waits for it.
+	.globl butler
+butler:
+	mov	eax, [rbx]
+	test	eax, eax
+	jnz	butler_run
+	mov	eax, 202
+	mov	rdi, rbx
+	xor	esi, esi
+	xor	edx, edx
+	xor	r10d, r10d
+	syscall
+	jmp	butler
+butler_run:
+	mov	eax, [rbx+8]
+	mov	rdi, [rbx+16]
+	mov	rsi, [rbx+24]
+	mov	rdx, [rbx+32]
+	mov	r10, [rbx+40]
+	mov	r8,  [rbx+48]
+	mov	r9,  [rbx+56]
+	mov	dword ptr [rbx], 0
+	syscall
+	mov	[rbx+64], rax
+	mov	dword ptr [rbx+4], 1
+	mov	eax, 202
+	lea	rdi, [rbx+4]
+	mov	esi, 1
+	mov	edx, 1
+	syscall
+	jmp	butler
+	.globl agent_end
+agent_end:

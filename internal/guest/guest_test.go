@@ -1,0 +1,161 @@
+package guest
+
+import (
+	"os"
+	"runtime"
+	"testing"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+// onTracer runs f on a locked thread with a tracer of its own.
+func onTracer(t *testing.T, f func(tr *Tracer)) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tr, err := NewTracer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	f(tr)
+}
+
+func start(t *testing.T, tr *Tracer, argv ...string) *Process {
+	t.Helper()
+	p, err := Start(tr, sys.SpawnAttr{Argv: argv, Env: os.Environ(), Dir: "/", Files: []int{0, 1, 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// reap kills p and collects all its threads.
+func reap(t *testing.T, p *Process) {
+	t.Helper()
+	p.Kill()
+	for {
+		tid, status, _, err := sys.Wait(-1, 0)
+		if err != nil || (tid == p.PID && !status.Stopped()) {
+			break
+		}
+		if status.Stopped() { // the exit event comes before a kill's end
+			sys.Cont(tid, 0)
+		}
+	}
+	p.Close()
+}
+
+func TestStartAndExec(t *testing.T) {
+	onTracer(t, func(tr *Tracer) {
+		p := start(t, tr, "sh", "-c", "exit 7")
+		if err := p.ConfineAtRest([]int{900}); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Exec("/bin/sh"); err != nil {
+			t.Fatal(err)
+		}
+		if err := sys.Cont(p.PID, 0); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			_, status, _, err := sys.Wait(p.PID, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status.Exited() {
+				if status.ExitStatus() != 7 {
+					t.Fatalf("exit status %d, want 7", status.ExitStatus())
+				}
+				break
+			}
+			sys.Cont(p.PID, 0)
+		}
+		p.Close()
+	})
+}
+
+func TestExecMissing(t *testing.T) {
+	onTracer(t, func(tr *Tracer) {
+		p := start(t, tr, "nothing")
+		err := p.Exec("/nonexistent/program")
+		if err == nil {
+			t.Fatal("exec of a missing program succeeded")
+		}
+		t.Log(err)
+		reap(t, p)
+	})
+}
+
+// TestDistribute puts the agent into a program, lets the butler map memory and
+// starts a remote stub with the same vDSO addresses.
+func TestDistribute(t *testing.T) {
+	onTracer(t, func(tr *Tracer) {
+		p := start(t, tr, "sleep", "100")
+		if err := p.Exec("/bin/sleep"); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Finish(p.PID); err != nil {
+			t.Fatal(err)
+		}
+		h, err := p.Distribute(p.PID, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := p.ByButler(sys.SYS_MMAP, 0, vm.PageSize, 3, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, ^uint64(0), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, ok, err := p.MappingAt(vm.Addr(a))
+		if err != nil || !ok || m.Kind != vm.Coherent || m.Prot != vm.ProtRead|vm.ProtWrite {
+			t.Fatalf("mapping made by the butler: %+v %v %v", m, ok, err)
+		}
+		if _, err := p.ByButler(sys.SYS_MUNMAP, a+1, vm.PageSize); err == nil {
+			t.Fatal("munmap of an unaligned address succeeded")
+		}
+		home, err := p.Mappings()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := StartRemote(tr, RemoteClasses{Local: []int{24}, Max: 470}, home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Spawn(); err != nil {
+			t.Fatal(err)
+		}
+		there, err := r.Mappings()
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareVDSO(t, home, there)
+		r.Kill()
+		h.UFFD.Close()
+		sys.Close(h.Listener)
+		reap(t, p)
+		r.Close()
+	})
+}
+
+func compareVDSO(t *testing.T, home, there []vm.Mapping) {
+	t.Helper()
+	at := map[string]vm.Range{}
+	for _, m := range home {
+		if m.Kind == vm.Local && m.Start < AgentBase || m.Name == "[vdso]" {
+			at[m.Name] = m.Range
+		}
+	}
+	found := 0
+	for _, m := range there {
+		if want, ok := at[m.Name]; ok && m.Name != "" {
+			found++
+			if m.Range != want {
+				t.Errorf("%s at %v, at the origin %v", m.Name, m.Range, want)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no vDSO at the remote")
+	}
+}

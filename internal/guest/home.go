@@ -1,0 +1,223 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+// Home is what Distribute gets out of the origin's guest: the descriptors that
+// must outlive the supervisor until the guest is gone.
+type Home struct {
+	UFFD     *sys.UFFD
+	Listener int
+}
+
+// UserFaults are the userfaultfd features a guest's memory needs: write-protect
+// faults, and the thread that faults.
+const userFaults = sys.UFFD_FEATURE_PAGEFAULT_FLAG_WP | sys.UFFD_FEATURE_THREAD_ID
+
+// ConfineAtRest gives the process in its stub the filter for the popcorn calls
+// (numbers), which the program then keeps.
+func (p *Process) ConfineAtRest(numbers []int) error {
+	prog, err := restFilter(numbers)
+	if err != nil {
+		return err
+	}
+	scratch, err := p.stackScratch(p.PID)
+	if err != nil {
+		return err
+	}
+	_, err = p.installFilter(p.PID, prog, 0, scratch)
+	return err
+}
+
+// stackScratch is 8 KiB below the red zone of tid's stack.
+func (p *Process) stackScratch(tid int) (uint64, error) {
+	var r sys.Regs
+	if err := sys.GetRegs(tid, &r); err != nil {
+		return 0, fmt.Errorf("read registers of %d: %w", tid, err)
+	}
+	return (r.Rsp - 128 - 8192) &^ 63, nil
+}
+
+// PutAgent maps the agent into the program through its stopped thread tid.
+func (p *Process) PutAgent(tid int) error {
+	const flags = sys.MAP_PRIVATE | sys.MAP_ANONYMOUS | sys.MAP_FIXED_NOREPLACE
+	if _, err := p.BootCall(tid, sys.SYS_MMAP, uint64(AgentBase), vm.PageSize,
+		sys.PROT_READ|sys.PROT_EXEC, flags, ^uint64(0), 0); err != nil {
+		return fmt.Errorf("map agent: %w", err)
+	}
+	if err := p.Write(AgentBase, stubELF()); err != nil {
+		return fmt.Errorf("write agent: %w", err)
+	}
+	t := tableMapping()
+	if _, err := p.Call(tid, t.Nr, t.Args[:]...); err != nil {
+		return fmt.Errorf("map agent table: %w", err)
+	}
+	return nil
+}
+
+// Distribute prepares the origin's guest for having threads away: slots, the
+// butler, a userfaultfd, and (unless the process has it since before an exec)
+// the home filter. The thread tid does the work; all threads must be stopped.
+func (p *Process) Distribute(tid int, filtered bool) (h Home, err error) {
+	h.Listener = -1
+	if err := p.PutAgent(tid); err != nil {
+		return h, err
+	}
+	if err := p.putSlots(tid); err != nil {
+		return h, err
+	}
+	if h.UFFD, err = p.openUFFD(tid, userFaults); err != nil {
+		return h, err
+	}
+	if err := p.startButler(tid); err != nil {
+		return h, err
+	}
+	if filtered {
+		return h, nil
+	}
+	prog, err := homeFilter()
+	if err != nil {
+		return h, err
+	}
+	h.Listener, err = p.listen(tid, tid, prog, sys.SECCOMP_FILTER_FLAG_TSYNC|sys.SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+	return h, err
+}
+
+// listen makes thread tid install a filter with a listener and takes the
+// listener, which thread closer, not under the filter's strictness, closes there.
+func (p *Process) listen(tid, closer int, prog filter, flags uint64) (int, error) {
+	flags |= sys.SECCOMP_FILTER_FLAG_NEW_LISTENER | sys.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	fd, err := p.installFilter(tid, prog, flags, uint64(tableBase))
+	if err != nil {
+		return -1, err
+	}
+	listener, err := p.TakeFD(closer, fd)
+	if err != nil {
+		return -1, err
+	}
+	if err := sys.NotifSyncWakeup(listener); err != nil && !errors.Is(err, sys.EINVAL) && !errors.Is(err, sys.ENOTTY) {
+		sys.Close(listener)
+		return -1, fmt.Errorf("set listener flags: %w", err)
+	}
+	return listener, nil
+}
+
+func (p *Process) putSlots(tid int) error {
+	name, err := p.WriteTable([]byte("popcorn-slots\x00"))
+	if err != nil {
+		return err
+	}
+	const cloexec = 1
+	fd, err := p.Call(tid, sys.SYS_MEMFD_CREATE, name, cloexec)
+	if err != nil {
+		return fmt.Errorf("make slots: %w", err)
+	}
+	if _, err := p.Call(tid, sys.SYS_FTRUNCATE, fd, slotsSize); err != nil {
+		return fmt.Errorf("size slots: %w", err)
+	}
+	if _, err := p.Call(tid, sys.SYS_MMAP, uint64(slotBase), slotsSize, sys.PROT_READ|sys.PROT_WRITE,
+		sys.MAP_SHARED|sys.MAP_FIXED_NOREPLACE, fd, 0); err != nil {
+		return fmt.Errorf("map slots: %w", err)
+	}
+	ours, err := p.TakeFD(tid, int(fd))
+	if err != nil {
+		return err
+	}
+	p.dropSlots()
+	p.Slots, err = newSlots(ours)
+	return err
+}
+
+func (p *Process) openUFFD(tid int, features uint64) (*sys.UFFD, error) {
+	fd, err := p.Call(tid, sys.SYS_USERFAULTFD, sys.O_CLOEXEC|sys.O_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("open userfaultfd in process %d (see \"popcorn check\"): %w", p.PID, err)
+	}
+	ours, err := p.TakeFD(tid, int(fd))
+	if err != nil {
+		return nil, err
+	}
+	u := sys.NewUFFD(ours)
+	if _, err := u.Handshake(features); err != nil {
+		u.Close()
+		return nil, fmt.Errorf("set up userfaultfd: %w", err)
+	}
+	return u, nil
+}
+
+// threadFlags: a thread in the kernel's sense, without thread-local storage or
+// tids written anywhere.
+const threadFlags = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
+
+// NewThread makes the stopped thread tid clone one, which stands stopped.
+func (p *Process) NewThread(tid int) (int, error) {
+	child, err := p.Call(tid, sys.SYS_CLONE, threadFlags)
+	if err != nil {
+		return 0, fmt.Errorf("make thread: %w", err)
+	}
+	if _, err := p.tracer.WaitStop(int(child)); err != nil {
+		return 0, err
+	}
+	return int(child), nil
+}
+
+func (p *Process) startButler(tid int) error {
+	child, err := p.NewThread(tid)
+	if err != nil {
+		return err
+	}
+	var r sys.Regs
+	if err := sys.GetRegs(child, &r); err != nil {
+		return fmt.Errorf("read registers of butler: %w", err)
+	}
+	r.Rip, r.Rbx, r.Orig_rax = label(offButler), uint64(SlotAddr(0)), ^uint64(0)
+	if err := sys.SetRegs(child, &r); err != nil {
+		return fmt.Errorf("write registers of butler: %w", err)
+	}
+	if err := sys.SetSigMask(child, allSignals); err != nil {
+		return fmt.Errorf("block signals of butler: %w", err)
+	}
+	p.Butler = child
+	return sys.Cont(child, 0)
+}
+
+// butlerPatience is how long one call of the butler may take before its thread
+// is looked at: a stop of the whole process stops it too.
+const butlerPatience = 20 * time.Millisecond
+
+// ByButler makes one address-space call in the guest and waits for its end. The
+// call must not touch memory that could be away. Its errno is the error.
+func (p *Process) ByButler(nr uint64, args ...uint64) (uint64, error) {
+	var a [6]uint64
+	copy(a[:], args)
+	p.Slots.Post(0, nr, a)
+	for !p.Slots.await(0, butlerPatience) {
+		if err := p.nudgeButler(); err != nil {
+			return 0, err
+		}
+	}
+	ret := p.Slots.result(0)
+	return ret, errnoOf(ret)
+}
+
+// nudgeButler resumes the butler when it stands in a stop of the whole process,
+// and fails when it is gone.
+func (p *Process) nudgeButler() error {
+	tid, status, usage, err := sys.Wait(p.Butler, sys.WNOHANG)
+	switch {
+	case err != nil:
+		return fmt.Errorf("wait for butler %d: %w", p.Butler, ErrGone)
+	case tid == 0:
+		return nil
+	case !status.Stopped(), sys.StopEvent(status) == sys.EVENT_EXIT:
+		p.tracer.later(Event{tid, status, usage})
+		return fmt.Errorf("wait for butler %d: %w", p.Butler, ErrGone)
+	}
+	return sys.Cont(p.Butler, 0)
+}

@@ -1,0 +1,118 @@
+package guest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+func putLE64(b []byte, v uint64) { binary.LittleEndian.PutUint64(b, v) }
+
+func vmAddr(a uint64) vm.Addr { return vm.Addr(a) }
+
+// Mappings is the process's address space as its kernel tells it now.
+func (p *Process) Mappings() ([]vm.Mapping, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", p.PID))
+	if err != nil {
+		return nil, fmt.Errorf("open maps of process %d: %w", p.PID, err)
+	}
+	defer f.Close()
+	vmas, err := sys.ParseMaps(f)
+	if err != nil {
+		return nil, fmt.Errorf("read maps of process %d: %w", p.PID, err)
+	}
+	out := make([]vm.Mapping, 0, len(vmas))
+	for _, v := range vmas {
+		out = append(out, classify(v))
+	}
+	return out, nil
+}
+
+// MappingAt is the mapping that contains a; false when there is none.
+func (p *Process) MappingAt(a vm.Addr) (vm.Mapping, bool, error) {
+	v, err := sys.QueryVMA(p.maps, uint64(a))
+	switch {
+	case err == nil:
+		return classify(v), true, nil
+	case errors.Is(err, sys.ENOENT):
+		return vm.Mapping{}, false, nil
+	case errors.Is(err, sys.ESRCH):
+		return vm.Mapping{}, false, err
+	}
+	// Before Linux 6.11 there is no PROCMAP_QUERY.
+	ms, err := p.Mappings()
+	if err != nil {
+		return vm.Mapping{}, false, err
+	}
+	for _, m := range ms {
+		if m.Contains(a) {
+			return m, true, nil
+		}
+	}
+	return vm.Mapping{}, false, nil
+}
+
+// classify says how a mapping of the origin takes part in the shared memory.
+func classify(v sys.VMA) vm.Mapping {
+	m := vm.Mapping{Range: vm.Range{Start: vm.Addr(v.Start), End: vm.Addr(v.End)}, Name: v.Name}
+	if v.Read {
+		m.Prot |= vm.ProtRead
+	}
+	if v.Write {
+		m.Prot |= vm.ProtWrite
+	}
+	if v.Exec {
+		m.Prot |= vm.ProtExec
+	}
+	m.Kind = kindOf(v, m.Range)
+	m.GrowsDown = v.Name == "[stack]"
+	return m
+}
+
+func kindOf(v sys.VMA, r vm.Range) vm.Kind {
+	switch {
+	case strings.HasPrefix(v.Name, "[vdso]"), strings.HasPrefix(v.Name, "[vvar"),
+		v.Name == "[vsyscall]", v.Name == "[uprobes]", r.Overlaps(AgentRange()):
+		return vm.Local
+	case v.Name == "/dev/zero" && !v.Shared:
+		return vm.WritableFile
+	case strings.HasPrefix(v.Name, "/dev/") && !strings.HasPrefix(v.Name, "/dev/shm/"),
+		strings.HasPrefix(v.Name, "/anon_hugepage"):
+		return vm.HomeOnly
+	case v.Shared && v.Write:
+		return vm.HomeOnly
+	case v.Shared:
+		return vm.Immutable
+	case v.Inode == 0:
+		return vm.Coherent
+	case v.Write:
+		return vm.WritableFile
+	}
+	return vm.Immutable
+}
+
+// KernelProt is p in the kernel's PROT_ bits, which are the same by value.
+func KernelProt(p vm.Prot) uint64 { return uint64(p) }
+
+// Present tells for every page of r whether the kernel holds something for it
+// (in memory or swap); pages of never-touched anonymous memory are not present.
+func (p *Process) Present(r vm.Run, present []bool) error {
+	buf := make([]byte, 8*r.N)
+	n, err := sys.Pread(p.pmap, buf, int64(r.First)*8)
+	if err == nil && n < len(buf) {
+		err = sys.EIO
+	}
+	if err != nil {
+		return fmt.Errorf("read pagemap at %v: %w", r, err)
+	}
+	for i := range present[:r.N] {
+		const swappedOrPresent = 3 << 62 // Documentation/admin-guide/mm/pagemap.rst
+		present[i] = le64(buf[8*i:])&swappedOrPresent != 0
+	}
+	return nil
+}

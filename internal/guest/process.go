@@ -1,0 +1,228 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+// traceOptions: every new thread, child and program stops for us, and so does a
+// thread about to exit, while it can still take faults. EXITKILL ends the guest
+// with its supervisor.
+const traceOptions = sys.O_TRACECLONE | sys.O_TRACEFORK | sys.O_TRACEVFORK | sys.O_TRACEEXEC |
+	sys.O_TRACEEXIT | sys.O_TRACESECCOMP | sys.O_TRACESYSGOOD | sys.O_EXITKILL
+
+// Process is one guest. Its zero value is of no use; Start makes one.
+type Process struct {
+	PID    int
+	Pidfd  int
+	tracer *Tracer
+	mem    int
+	maps   int
+	pmap   int
+	bounce []byte
+
+	// Set by Distribute at home.
+	Slots  *Slots
+	Butler int
+}
+
+// Start runs the stub with a's arguments, environment and descriptors and seizes
+// it. The process stands stopped in the stub, its stack holding the arguments
+// for the program that Exec puts in its place.
+func Start(t *Tracer, a sys.SpawnAttr) (*Process, error) {
+	fd, err := stubFile()
+	if err != nil {
+		return nil, err
+	}
+	defer sys.Close(fd)
+	pid, err := sys.Spawn(fmt.Sprintf("/proc/self/fd/%d", fd), a)
+	if err != nil {
+		return nil, fmt.Errorf("start stub: %w", err)
+	}
+	p := &Process{PID: pid, tracer: t, mem: -1, maps: -1, pmap: -1, Pidfd: -1}
+	t.Kick()
+	if err := p.seize(); err != nil {
+		p.Kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+func stubFile() (int, error) {
+	fd, err := sys.Memfd("popcorn-stub", 0)
+	if err != nil {
+		return -1, fmt.Errorf("make stub file: %w", err)
+	}
+	elf := stubELF()
+	if _, err := sys.Pwrite(fd, elf, 0); err != nil {
+		sys.Close(fd)
+		return -1, fmt.Errorf("write stub file: %w", err)
+	}
+	// An executable may not be open for writing (ETXTBSY).
+	ro, err := sys.Open(fmt.Sprintf("/proc/self/fd/%d", fd), sys.O_RDONLY|sys.O_CLOEXEC, 0)
+	sys.Close(fd)
+	if err != nil {
+		return -1, fmt.Errorf("reopen stub file: %w", err)
+	}
+	return ro, nil
+}
+
+func (p *Process) seize() error {
+	if err := sys.Seize(p.PID, traceOptions); err != nil {
+		return fmt.Errorf("seize process %d: %w", p.PID, err)
+	}
+	if err := sys.Interrupt(p.PID); err != nil {
+		return fmt.Errorf("interrupt process %d: %w", p.PID, err)
+	}
+	if _, err := p.tracer.WaitStop(p.PID); err != nil {
+		return err
+	}
+	var err error
+	if p.Pidfd, err = sys.PidfdOpen(p.PID, 0); err != nil {
+		return fmt.Errorf("open pidfd of %d: %w", p.PID, err)
+	}
+	return p.Reopen()
+}
+
+// Reopen opens the files that are bound to an address space; needed after every
+// exec, since the old ones stay with the old memory.
+func (p *Process) Reopen() error {
+	for _, f := range []struct {
+		fd   *int
+		name string
+		mode int
+	}{{&p.mem, "mem", sys.O_RDWR}, {&p.maps, "maps", sys.O_RDONLY}, {&p.pmap, "pagemap", sys.O_RDONLY}} {
+		fd, err := sys.Open(fmt.Sprintf("/proc/%d/%s", p.PID, f.name), f.mode|sys.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open %s of process %d: %w", f.name, p.PID, err)
+		}
+		if *f.fd >= 0 {
+			sys.Close(*f.fd)
+		}
+		*f.fd = fd
+	}
+	return nil
+}
+
+// Kill ends the process; its exit still has to be collected.
+func (p *Process) Kill() {
+	if p.Pidfd >= 0 {
+		sys.PidfdSendSignal(p.Pidfd, sys.SIGKILL)
+		return
+	}
+	sys.Kill(p.PID, sys.SIGKILL)
+}
+
+// Close releases our descriptors of the process, which must be gone.
+func (p *Process) Close() {
+	for _, fd := range []*int{&p.mem, &p.maps, &p.pmap, &p.Pidfd} {
+		if *fd >= 0 {
+			sys.Close(*fd)
+			*fd = -1
+		}
+	}
+	p.dropSlots()
+}
+
+func (p *Process) dropSlots() {
+	if p.Slots != nil {
+		p.Slots.Close()
+		p.Slots = nil
+	}
+}
+
+// Read fills b from address a. A page that is away or write-protected away
+// under userfaultfd gives EIO at once, never a wait.
+func (p *Process) Read(a vm.Addr, b []byte) error {
+	n, err := sys.Pread(p.mem, b, int64(a))
+	if err == nil && n < len(b) {
+		err = sys.EIO
+	}
+	if err != nil {
+		return fmt.Errorf("read guest memory at %v: %w", a, err)
+	}
+	return nil
+}
+
+// Write copies b to address a, whatever the mapping's protection.
+func (p *Process) Write(a vm.Addr, b []byte) error {
+	n, err := sys.Pwrite(p.mem, b, int64(a))
+	if err == nil && n < len(b) {
+		err = sys.EIO
+	}
+	if err != nil {
+		return fmt.Errorf("write guest memory at %v: %w", a, err)
+	}
+	return nil
+}
+
+// TakeFD moves the guest's descriptor fd here: duplicated into this process,
+// closed there by thread tid, which must be stopped.
+func (p *Process) TakeFD(tid, fd int) (int, error) {
+	ours, err := sys.PidfdGetfd(p.Pidfd, fd)
+	if err != nil {
+		return -1, fmt.Errorf("take descriptor %d of process %d: %w", fd, p.PID, err)
+	}
+	if _, err := p.Call(tid, sys.SYS_CLOSE, uint64(fd)); err != nil {
+		sys.Close(ours)
+		return -1, err
+	}
+	return ours, nil
+}
+
+// errnoOf turns a system call's return value into an error.
+func errnoOf(ret uint64) error {
+	if ret > ^uint64(4095) {
+		return sys.Errno(-ret)
+	}
+	return nil
+}
+
+// ErrExec wraps the errno with which the program could not be executed.
+var ErrExec = errors.New("cannot execute")
+
+// Exec replaces the stub by the program at path, with the arguments the stub was
+// started with. The process then stands in the exec event stop.
+func (p *Process) Exec(path string) error {
+	var regs sys.Regs
+	if err := sys.GetRegs(p.PID, &regs); err != nil {
+		return fmt.Errorf("read registers: %w", err)
+	}
+	var argc [8]byte
+	if err := p.Read(vm.Addr(regs.Rsp), argc[:]); err != nil {
+		return err
+	}
+	argv := regs.Rsp + 8
+	envp := argv + 8*(le64(argc[:])+1)
+	name := (regs.Rsp - 256 - uint64(len(path)) - 1) &^ 15
+	if err := p.Write(vm.Addr(name), append([]byte(path), 0)); err != nil {
+		return err
+	}
+	regs.Rip, regs.Rax, regs.Orig_rax = label(offInject), sys.SYS_EXECVE, ^uint64(0)
+	regs.Rdi, regs.Rsi, regs.Rdx = name, argv, envp
+	if err := sys.SetRegs(p.PID, &regs); err != nil {
+		return fmt.Errorf("write registers: %w", err)
+	}
+	return p.awaitExec()
+}
+
+func (p *Process) awaitExec() error {
+	if err := sys.Cont(p.PID, 0); err != nil {
+		return fmt.Errorf("resume process %d: %w", p.PID, err)
+	}
+	status, err := p.tracer.WaitStop(p.PID)
+	if err != nil {
+		return err
+	}
+	if sys.StopEvent(status) == sys.EVENT_EXEC {
+		return p.Reopen()
+	}
+	var regs sys.Regs
+	if err := sys.GetRegs(p.PID, &regs); err != nil {
+		return fmt.Errorf("read registers: %w", err)
+	}
+	return fmt.Errorf("%w: %w", ErrExec, errnoOf(regs.Rax))
+}

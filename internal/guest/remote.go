@@ -1,0 +1,217 @@
+package guest
+
+import (
+	"fmt"
+
+	"golang.org/x/net/bpf"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+type filter = []bpf.RawInstruction
+
+// Remote is a stub process made ready for guest threads: an address space that
+// is empty but for the agent and the vDSO at the origin's addresses, memory
+// from one memfd in which a page's offset is its address, and a nursery thread
+// from which all guest threads are cloned, so that they inherit its filter.
+//
+// The stub's first thread has no filter. It never runs freely: it stands in a
+// ptrace-stop but for the calls injected here, and takes nothing from memory
+// that a guest thread could write.
+type Remote struct {
+	*Process
+	Memory   int // memfd
+	UFFD     *sys.UFFD
+	Listener int
+	nursery  int
+}
+
+// memoryFD is the memfd's descriptor in the stub.
+const memoryFD = 3
+
+// remoteFaults: as userFaults, and write protection of shared memory.
+const remoteFaults = userFaults | sys.UFFD_FEATURE_MISSING_SHMEM | sys.UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+
+// StartRemote starts a stub. home is the origin's mappings: those of the vDSO
+// are placed as there.
+func StartRemote(t *Tracer, classes RemoteClasses, home []vm.Mapping) (r *Remote, err error) {
+	r = &Remote{Memory: -1, Listener: -1}
+	defer func() {
+		if err != nil {
+			r.Close()
+			r = nil
+		}
+	}()
+	if r.Memory, err = sys.Memfd("popcorn-memory", 0); err != nil {
+		return r, fmt.Errorf("make guest memory: %w", err)
+	}
+	if err = sys.Ftruncate(r.Memory, 1<<47); err != nil {
+		return r, fmt.Errorf("size guest memory: %w", err)
+	}
+	if err = r.start(t); err != nil {
+		return r, err
+	}
+	if err = r.clear(home); err != nil {
+		return r, err
+	}
+	if r.UFFD, err = r.openUFFD(r.PID, remoteFaults); err != nil {
+		return r, err
+	}
+	err = r.startNursery(classes)
+	return r, err
+}
+
+func (r *Remote) start(t *Tracer) error {
+	null, err := sys.Open("/dev/null", sys.O_RDWR|sys.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open /dev/null: %w", err)
+	}
+	defer sys.Close(null)
+	r.Process, err = Start(t, sys.SpawnAttr{
+		Argv: []string{"popcorn-stub"}, Dir: "/", Files: []int{null, null, null, r.Memory}, Pgid: -1,
+		Pdeathsig: sys.SIGKILL,
+	})
+	return err
+}
+
+// Close releases everything but the process itself, which must be dead or dying.
+func (r *Remote) Close() {
+	if r.Process != nil {
+		r.Kill()
+		r.Process.Close()
+	}
+	if r.UFFD != nil {
+		r.UFFD.Close()
+		r.UFFD = nil
+	}
+	for _, fd := range []*int{&r.Memory, &r.Listener} {
+		if *fd >= 0 {
+			sys.Close(*fd)
+			*fd = -1
+		}
+	}
+}
+
+// clear maps the batch table, removes the stub's own stack and moves the
+// kernel's mappings to the origin's addresses.
+func (r *Remote) clear(home []vm.Mapping) error {
+	t := tableMapping()
+	if _, err := r.Call(r.PID, t.Nr, t.Args[:]...); err != nil {
+		return fmt.Errorf("map agent table: %w", err)
+	}
+	own, err := r.Mappings()
+	if err != nil {
+		return err
+	}
+	want := map[string]vm.Range{}
+	for _, m := range home {
+		if m.Kind == vm.Local {
+			want[m.Name] = m.Range
+		}
+	}
+	var stage, place []Entry
+	at := StageBase
+	for _, m := range own {
+		switch to, known := want[m.Name]; {
+		case m.Name == "[vsyscall]", m.Range.Overlaps(AgentRange()):
+		case m.Kind == vm.Local && known && to.Size() == m.Size():
+			stage = append(stage, move(m.Range, at))
+			place = append(place, move(vm.Range{Start: at, End: at + vm.Addr(m.Size())}, to.Start))
+			at += vm.Addr(m.Size())
+		default:
+			stage = append(stage, unmap(m.Range))
+		}
+	}
+	if _, err := r.Batch(r.PID, append(stage, place...)); err != nil {
+		return fmt.Errorf("lay out stub: %w", err)
+	}
+	return nil
+}
+
+func move(from vm.Range, to vm.Addr) Entry {
+	const mayMoveFixed = 3 // MREMAP_MAYMOVE | MREMAP_FIXED
+	return Entry{sys.SYS_MREMAP, [6]uint64{uint64(from.Start), from.Size(), from.Size(), mayMoveFixed, uint64(to)}}
+}
+
+func unmap(r vm.Range) Entry {
+	return Entry{sys.SYS_MUNMAP, [6]uint64{uint64(r.Start), r.Size()}}
+}
+
+func (r *Remote) startNursery(classes RemoteClasses) error {
+	prog, err := remoteFilter(classes)
+	if err != nil {
+		return err
+	}
+	if r.nursery, err = r.NewThread(r.PID); err != nil {
+		return err
+	}
+	r.Listener, err = r.listen(r.nursery, r.PID, prog, 0)
+	return err
+}
+
+// Spawn makes a new guest thread, stopped, under the filter.
+func (r *Remote) Spawn() (int, error) {
+	tid, err := r.NewThread(r.nursery)
+	if err != nil {
+		return 0, err
+	}
+	// Signals concern the origin's threads; what a thread here causes itself
+	// (SIGSEGV ...) must stay visible to us.
+	const synchronous = 1<<(4-1) | 1<<(5-1) | 1<<(7-1) | 1<<(8-1) | 1<<(11-1) | 1<<(31-1)
+	return tid, sys.SetSigMask(tid, allSignals&^synchronous)
+}
+
+// Own tells whether tid is a thread of ours that is no guest's.
+func (r *Remote) Own(tid int) bool { return tid == r.PID || tid == r.nursery }
+
+// Map makes the ranges accessible with their protections, backed by the memfd
+// and registered with the userfaultfd.
+func (r *Remote) Map(ms []vm.Mapping) error {
+	calls := make([]Entry, len(ms))
+	for i, m := range ms {
+		calls[i] = Entry{sys.SYS_MMAP, [6]uint64{uint64(m.Start), m.Size(), KernelProt(m.Prot),
+			sys.MAP_SHARED | sys.MAP_FIXED_NOREPLACE | sys.MAP_NORESERVE, memoryFD, uint64(m.Start)}}
+	}
+	if n, err := r.Batch(r.PID, calls); err != nil {
+		return fmt.Errorf("map %v at remote: %w", ms[n].Range, err)
+	}
+	for _, m := range ms {
+		if err := r.Register(m.Range); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Register puts a mapped range under the userfaultfd.
+func (r *Remote) Register(g vm.Range) error {
+	if _, err := r.UFFD.Register(uint64(g.Start), g.Size(), sys.RegisterModeMissing|sys.RegisterModeWP); err != nil {
+		return fmt.Errorf("register %v with userfaultfd: %w", g, err)
+	}
+	return nil
+}
+
+// Protect changes the protection of mapped ranges.
+func (r *Remote) Protect(ms []vm.Mapping) error {
+	calls := make([]Entry, len(ms))
+	for i, m := range ms {
+		calls[i] = Entry{sys.SYS_MPROTECT, [6]uint64{uint64(m.Start), m.Size(), KernelProt(m.Prot)}}
+	}
+	if n, err := r.Batch(r.PID, calls); err != nil {
+		return fmt.Errorf("protect %v at remote: %w", ms[n].Range, err)
+	}
+	return nil
+}
+
+// Unmap removes mappings; their pages have been dropped before.
+func (r *Remote) Unmap(gs []vm.Range) error {
+	calls := make([]Entry, len(gs))
+	for i, g := range gs {
+		calls[i] = unmap(g)
+	}
+	if n, err := r.Batch(r.PID, calls); err != nil {
+		return fmt.Errorf("unmap %v at remote: %w", gs[n], err)
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package guest
+
+import (
+	"fmt"
+
+	"popcorn/internal/sys"
+)
+
+// Park sends the stopped thread tid into the agent's loop as the shadow of slot:
+// there it waits for forwarded calls with the signal mask it has.
+func (p *Process) Park(tid, slot int) error {
+	var r sys.Regs
+	if err := sys.GetRegs(tid, &r); err != nil {
+		return fmt.Errorf("read registers of %d: %w", tid, err)
+	}
+	r.Rip, r.Rbx, r.Orig_rax = label(offShadow), uint64(SlotAddr(slot)), ^uint64(0)
+	if err := sys.SetRegs(tid, &r); err != nil {
+		return fmt.Errorf("write registers of %d: %w", tid, err)
+	}
+	return nil
+}
+
+// ShadowState is where a shadow was stopped.
+type ShadowState uint8
+
+const (
+	ShadowElsewhere ShadowState = iota // not in the agent's loop
+	ShadowIdle                         // waiting, or about to begin a command
+	ShadowCalling                      // inside the forwarded call, interrupted
+	ShadowCalled                       // the call has ended, the doorbell not been answered
+)
+
+// Shadow tells where the stopped shadow is, by its registers alone. For
+// ShadowCalling, and for ShadowCalled, ret is the call's result as the kernel
+// left it (possibly one of the kernel's restart codes, -512 to -516).
+func Shadow(r *sys.Regs) (state ShadowState, ret uint64) {
+	if r.Rip < label(offShadow) || r.Rip > label(offShadowRung) {
+		return ShadowElsewhere, 0
+	}
+	switch {
+	case r.Rip == label(offShadowCalled) && int64(r.Orig_rax) >= 0:
+		return ShadowCalling, r.Rax
+	case r.Rip == label(offShadowCalled):
+		return ShadowCalled, r.Rax
+	case r.Rip > label(offShadowCalled) && r.Rip < label(offShadowRing):
+		return ShadowCalled, r.Rax
+	case r.Rip == label(offShadowRing), r.Rip > label(offShadowRing):
+		return ShadowCalled, r.Rsi
+	}
+	return ShadowIdle, 0
+}

@@ -1,0 +1,115 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"popcorn/internal/sys"
+)
+
+// Event is a change of a traced thread: it stopped, or it is gone.
+type Event struct {
+	TID    int
+	Status sys.WaitStatus
+	Usage  sys.Rusage
+}
+
+// Tracer waits for the threads of this supervisor's guests. A goroutine of its
+// own peeks for events (waitid with WNOWAIT) and rings FD; the tracing thread
+// collects them. So the tracing thread may also wait for one thread
+// synchronously and no event is ever taken by another.
+type Tracer struct {
+	bell *sys.EventFD
+	ack  chan struct{}
+	quit chan struct{}
+	done chan struct{}
+	// early holds what WaitStop met of other kinds.
+	early []Event
+}
+
+// NewTracer starts the waiting goroutine; Close ends it.
+func NewTracer() (*Tracer, error) {
+	bell, err := sys.NewEventFD()
+	if err != nil {
+		return nil, fmt.Errorf("make event descriptor: %w", err)
+	}
+	t := &Tracer{bell: bell, ack: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	go t.wait()
+	return t, nil
+}
+
+// FD becomes readable when Poll has something to collect.
+func (t *Tracer) FD() int { return t.bell.FD() }
+
+func (t *Tracer) wait() {
+	defer close(t.done)
+	runtime.LockOSThread()
+	for {
+		err := sys.WaitPeek()
+		if err == nil {
+			t.bell.Signal()
+		}
+		// With no child (ECHILD) there is nothing to do until Kick.
+		select {
+		case <-t.ack:
+		case <-t.quit:
+			return
+		}
+	}
+}
+
+// Kick makes the waiting goroutine look again, after a child has been started.
+func (t *Tracer) Kick() {
+	select {
+	case t.ack <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the waiting goroutine. All children must have been reaped.
+func (t *Tracer) Close() {
+	close(t.quit)
+	<-t.done
+	t.bell.Close()
+}
+
+// Poll collects all events that are there.
+func (t *Tracer) Poll(events []Event) []Event {
+	t.bell.Drain()
+	events = append(events, t.early...)
+	t.early = t.early[:0]
+	for {
+		tid, status, usage, err := sys.Wait(-1, sys.WNOHANG)
+		if err != nil || tid == 0 {
+			break
+		}
+		events = append(events, Event{tid, status, usage})
+	}
+	t.Kick()
+	return events
+}
+
+// ErrGone is returned when a thread ended while it was waited for.
+var ErrGone = errors.New("thread is gone")
+
+// WaitStop waits for the next event of thread tid, which must be certain to
+// come: it has just been resumed to make a call that does not block. When the
+// thread ended instead, its event is kept for Poll.
+func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
+	_, status, usage, err := sys.Wait(tid, 0)
+	if err != nil {
+		return 0, fmt.Errorf("wait for thread %d: %w: %w", tid, ErrGone, err)
+	}
+	if !status.Stopped() {
+		t.later(Event{tid, status, usage})
+		return status, fmt.Errorf("wait for thread %d: %w", tid, ErrGone)
+	}
+	return status, nil
+}
+
+// later keeps an event for the next Poll.
+func (t *Tracer) later(e Event) {
+	t.early = append(t.early, e)
+	t.bell.Signal()
+}

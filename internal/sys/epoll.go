@@ -92,7 +92,11 @@ func millis(d time.Duration) int {
 	if d < 0 {
 		return -1
 	}
-	return int(min((d+time.Millisecond-1)/time.Millisecond, 1<<31-1))
+	ms := d / time.Millisecond
+	if d%time.Millisecond != 0 {
+		ms++
+	}
+	return int(min(ms, 1<<31-1))
 }
 
 // EventFD wakes an Epoll from another thread or process.

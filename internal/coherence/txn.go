@@ -1,0 +1,263 @@
+package coherence
+
+import "popcorn/internal/vm"
+
+// txn is a transaction: a run of pages locked from its start until the
+// receiver says that they are in place.
+//
+// Why a grant can never meet an Invalidate or Fetch on its way, although they
+// travel between different pairs of nodes: both belong to transactions on the
+// same page, transactions on a page exclude each other, and one ends only with
+// Installed, which its receiver sends after the grant is in place. So whenever
+// a page is unlocked, no message about it is under way but requests, refusals
+// and reports of loss, and each node's mode is what the directory says.
+type txn struct {
+	id      uint64
+	run     vm.Run
+	asked   vm.Page // the page the request was for
+	by      NodeID
+	src     NodeID
+	want    Mode
+	act     action
+	zero    bool
+	unasked bool    // pushed, or on behalf of a hold
+	granted bool    // acks are in; Fetch, Grant or Upgrade was sent
+	dead    bool    // its requester or source is lost: unlock when the acks are in
+	acks    nodeSet // whose Invalidated is outstanding
+}
+
+// start locks the run, and has those who must lose their copies drop them.
+func (m *Machine) start(t0 txn) {
+	t := m.newTxn(t0)
+	m.lastID++
+	t.id = m.lastID
+	m.txns[t.id] = t
+	m.queued[t.by]++
+	m.stats.Transactions++
+	for p := t.run.First; p < t.run.End(); p++ {
+		m.makeBusy(m.entry(p)).t = t
+	}
+	t.acks = m.losers(t)
+	for n, ok := t.acks.next(0); ok; n, ok = t.acks.next(int(n) + 1) {
+		m.stats.Invalidations++
+		m.send(n, Msg{Kind: Invalidate, Page: t.run.First, N: t.run.N, ID: t.id})
+	}
+	if t.acks.empty() {
+		m.grant(t)
+	}
+}
+
+func (m *Machine) newTxn(t0 txn) *txn {
+	t := new(txn)
+	if n := len(m.freeTxn); n > 0 {
+		t, m.freeTxn = m.freeTxn[n-1], m.freeTxn[:n-1]
+	}
+	*t = t0
+	return t
+}
+
+// losers is who has to drop the pages before the grant. All pages of a run
+// agree on it.
+func (m *Machine) losers(t *txn) nodeSet {
+	if t.act == actCopy || t.zero {
+		return nodeSet{}
+	}
+	s := m.view(t.run.First).holders().clone()
+	switch t.act {
+	case actTake:
+		s.remove(t.src)
+	case actUpgrade:
+		s.remove(t.by)
+	case actForget:
+		s.remove(Home)
+	}
+	return s
+}
+
+func (m *Machine) onInvalidated(from NodeID, msg Msg) bool {
+	t := m.txns[msg.ID]
+	if t == nil || t.granted || t.run != msg.run() || !t.acks.has(from) {
+		return false
+	}
+	m.acked(t, from)
+	return true
+}
+
+func (m *Machine) acked(t *txn, from NodeID) {
+	t.acks.remove(from)
+	for p := t.run.First; p < t.run.End(); p++ {
+		m.entry(p).lose(from)
+	}
+	if t.acks.empty() {
+		m.grant(t)
+	}
+}
+
+// grant sends the pages on their way; nobody else has them who must not.
+func (m *Machine) grant(t *txn) {
+	t.granted = true
+	if t.dead || t.act == actForget {
+		m.finish(t, 0)
+		return
+	}
+	msg := Msg{Kind: Grant, Mode: t.want, Page: t.run.First, N: t.run.N, ID: t.id}
+	if t.unasked {
+		msg.Flags |= Unasked
+	}
+	switch {
+	case t.act == actUpgrade:
+		m.stats.Upgrades++
+		msg.Kind = Upgrade
+		m.send(t.by, msg)
+	case t.zero:
+		msg.Flags |= Zero
+		msg.Node = NodeID(t.asked - t.run.First)
+		m.setMode(t.run, Invalid)
+		m.send(t.by, msg)
+	case t.src == Home:
+		m.give(t.by, t.run, m.had(t), msg)
+	default:
+		msg.Kind, msg.Node = Fetch, t.by
+		m.send(t.src, msg)
+	}
+}
+
+// had is what home has at most of the run's pages.
+func (m *Machine) had(t *txn) Mode {
+	was := Shared
+	for p := t.run.First; p < t.run.End(); p++ {
+		was = max(was, m.view(p).home)
+	}
+	return was
+}
+
+func (m *Machine) onInstalled(from NodeID, msg Msg) bool {
+	t := m.txns[msg.ID]
+	if t == nil || !t.granted || t.by != from || t.run.First != msg.Page || msg.N > t.run.N {
+		return false
+	}
+	m.finish(t, msg.N)
+	return true
+}
+
+// onGone: without an ID a node reports a loss nobody asked about; with one it
+// is the answer to a Fetch or an Upgrade.
+func (m *Machine) onGone(from NodeID, msg Msg) bool {
+	if msg.ID == 0 {
+		return m.reported(from, msg.run())
+	}
+	t := m.txns[msg.ID]
+	switch {
+	case t == nil || !t.granted || t.run.First != msg.Page:
+		return false
+	case t.act == actUpgrade && t.by == from:
+		for p := t.run.First; p < t.run.End(); p++ {
+			m.entry(p).lose(from)
+		}
+		m.refuse(t)
+	case t.act != actUpgrade && t.src == from && from != Home:
+		m.sourceGone(t)
+	default:
+		return false
+	}
+	return true
+}
+
+func (m *Machine) reported(from NodeID, r vm.Run) bool {
+	ok := true
+	for p := r.First; p < r.End(); p++ {
+		e := m.view(p)
+		if from == Home || e.at(from) == Invalid {
+			continue
+		}
+		if e.busy == nil {
+			m.loseCopy(p, from)
+		} else if !m.enqueue(p, waiter{from: from, gone: true}) {
+			ok = false
+		}
+	}
+	return ok
+}
+
+// sourceGone finds another holder, or gives up.
+func (m *Machine) sourceGone(t *txn) {
+	if t.run.N > 1 {
+		m.shrink(t, 1)
+		m.grant(t)
+		return
+	}
+	e := m.entry(t.run.First)
+	e.lose(t.src)
+	if t.act == actTake || e.nobody() {
+		m.refuse(t)
+		return
+	}
+	t.src = e.source()
+	m.grant(t)
+}
+
+// refuse ends a transaction whose memory does not exist.
+func (m *Machine) refuse(t *txn) {
+	if !t.unasked {
+		m.send(t.by, Msg{Kind: NoMapping, Page: t.asked, N: 1})
+	}
+	m.finish(t, 0)
+}
+
+// shrink unlocks the pages of t from the n-th on; they stay as they are.
+func (m *Machine) shrink(t *txn, n uint32) {
+	rest := vm.Run{First: t.run.First + vm.Page(n), N: t.run.N - n}
+	t.run.N = n
+	m.unlock(rest)
+}
+
+// finish records that the requester has the first n pages, and unlocks all.
+func (m *Machine) finish(t *txn, n uint32) {
+	r := t.run
+	for i := range r.N {
+		e := m.entry(r.First + vm.Page(i))
+		if t.dead {
+			e.lose(t.by)
+		}
+		if i < n {
+			e.gain(t.by, t.want)
+			m.guard(e, t.by)
+		} else if e.nobody() && t.act != actForget {
+			m.reset(e)
+		}
+	}
+	delete(m.txns, t.id)
+	m.queued[t.by]--
+	m.freeTxn = append(m.freeTxn, t)
+	m.unlock(r)
+}
+
+// unlock lets whoever waits for the pages go on. All locks go first: the next
+// transaction may want the whole run.
+func (m *Machine) unlock(r vm.Run) {
+	for p := r.First; p < r.End(); p++ {
+		m.entry(p).busy.t = nil
+	}
+	for p := r.First; p < r.End(); p++ {
+		m.stir(p)
+	}
+}
+
+// pushRun starts a transaction for each stretch of r that can go at once.
+func (m *Machine) pushRun(to NodeID, r vm.Run, want Mode) {
+	for p := r.First; p < r.End(); {
+		e := m.view(p)
+		pl := planFor(e, to, want)
+		_, wait := e.guarded(to, want, m.now)
+		atHome := pl.act == actUpgrade || pl.src == Home
+		if e.busy != nil || m.barred(p, want) || pl.done || pl.third || !atHome || wait {
+			p++
+			continue
+		}
+		run := vm.Run{First: p, N: uint32(min(r.End()-p, vm.Page(m.cfg.MaxRun)))}
+		run.N = m.extent(run, to, want, pl, nil)
+		m.stats.Pushed++
+		m.start(txn{by: to, want: want, act: pl.act, src: pl.src, run: run, asked: p, unasked: true})
+		p += vm.Page(run.N)
+	}
+}

@@ -36,6 +36,7 @@ threads live on several nodes at once, over one coherent memory.`,
 		RunE:          unknownVerb,
 	}
 	root.SetUsageTemplate(strings.NewReplacer("Available Commands", "Verbs", "[command]", "VERB").Replace(root.UsageTemplate()))
+	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())

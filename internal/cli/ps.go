@@ -36,12 +36,13 @@ node:threads. With --threads it lists every thread with its node.`,
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print ids only")
 	cmd.Flags().BoolVar(&f.threads, "threads", false, "a row a thread")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON document")
-	cmd.MarkFlagsMutuallyExclusive("quiet", "threads")
-	cmd.MarkFlagsMutuallyExclusive("quiet", "json")
 	return cmd
 }
 
 func ps(cmd *cobra.Command, f psFlags) error {
+	if f.quiet && (f.json || f.threads) {
+		return usagef("ps -q prints ids only: leave out --json and --threads")
+	}
 	ctx, stop := interruptible(cmd)
 	defer stop()
 	entries, err := control.List()

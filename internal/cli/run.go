@@ -69,13 +69,16 @@ config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 	return cmd
 }
 
+// startJob is a variable for tests that look at the Spec only.
+var startJob = job.Run
+
 // run starts the program and ends with its exit code.
 func run(cmd *cobra.Command, f *runFlags, args []string) error {
 	spec, err := newSpec(cmd, f, args)
 	if err != nil {
 		return ours(err)
 	}
-	code, err := job.Run(cmd.Context(), spec)
+	code, err := startJob(cmd.Context(), spec)
 	if err != nil {
 		if code == 0 {
 			code = exitOurs

@@ -4,11 +4,12 @@ import "popcorn/internal/vm"
 
 // pending is a request this node has at home. A node has at most one for a
 // first page, and home answers each exactly once, so an answer is matched to
-// its request by the first page alone.
+// its request by the first page alone. Every answer wakes all who wait for that
+// page, so one request serves them all: a writer whose fault was merged into a
+// read wakes, faults again and asks for itself.
 type pending struct {
 	run    vm.Run
 	access Access
-	again  bool      // a writer came meanwhile: ask again when a read is answered
 	extra  []vm.Page // faults on later pages of the run, served by it if lucky
 }
 
@@ -79,8 +80,7 @@ func (m *Machine) fault(page vm.Page, a Access, want uint32) {
 // merge finds an outstanding request that will serve the fault, or see to it.
 func (m *Machine) merge(page vm.Page, a Access) bool {
 	for i := range m.pend {
-		if p := &m.pend[i]; p.run.First == page {
-			p.again = p.again || a > p.access
+		if m.pend[i].run.First == page {
 			return true
 		}
 	}
@@ -114,8 +114,8 @@ func (m *Machine) asked(page vm.Page) int {
 	return -1
 }
 
-// answered ends the request for page, and asks for what it left unserved: its
-// waiters sleep in the kernel and will not fault again by themselves.
+// answered ends the request for page, and asks for what it left unserved: who
+// waits for a later page sleeps in the kernel and will not fault again by itself.
 func (m *Machine) answered(page vm.Page) {
 	i := m.asked(page)
 	if i < 0 {
@@ -126,9 +126,6 @@ func (m *Machine) answered(page vm.Page) {
 	m.pend[i] = m.pend[last]
 	m.pend[last] = pending{}
 	m.pend = m.pend[:last]
-	if p.again && m.mode(page) < Exclusive {
-		m.request(page, Write, 1)
-	}
 	for _, q := range p.extra {
 		if have := m.mode(q); have >= p.access.mode() {
 			m.emit(Effect{Kind: Wake, Page: q, N: 1, Mode: have})
@@ -161,7 +158,7 @@ func (m *Machine) onGrant(from NodeID, msg Msg) bool {
 	if msg.Flags&Unasked == 0 {
 		m.stats.Prefetched--
 	}
-	m.emit(Effect{Kind: kind, Page: r.First, N: r.N, Mode: msg.Mode})
+	m.emit(Effect{Kind: kind, Page: r.First, N: r.N, Mode: msg.Mode, ID: msg.ID})
 	m.confirm(msg)
 	return true
 }
@@ -190,12 +187,11 @@ func (m *Machine) confirm(msg Msg) {
 
 func (m *Machine) onUpgrade(msg Msg) bool {
 	r := msg.run()
-	if !m.allAtLeast(r, Shared) { // an install failed after we asked
-		m.send(Home, Msg{Kind: Gone, Page: r.First, N: r.N, ID: msg.ID})
-		return true
+	if !m.allAtLeast(r, Shared) {
+		return false
 	}
 	m.setMode(r, Exclusive)
-	m.emit(Effect{Kind: Unprotect, Page: r.First, N: r.N, Mode: Exclusive})
+	m.emit(Effect{Kind: Unprotect, Page: r.First, N: r.N, Mode: Exclusive, ID: msg.ID})
 	m.confirm(msg)
 	return true
 }
@@ -253,9 +249,6 @@ func (m *Machine) onRefusal(msg Msg) bool {
 	}
 	if msg.Kind == NoMapping {
 		m.emit(Effect{Kind: SignalUnmapped, Page: msg.Page, N: 1})
-		if i := m.asked(msg.Page); i >= 0 {
-			m.pend[i].again = false
-		}
 	} else {
 		m.emit(Effect{Kind: Wake, Page: msg.Page, N: 1, Mode: m.mode(msg.Page)})
 	}

@@ -34,12 +34,11 @@ func (m *Machine) onRequest(from NodeID, msg Msg) bool {
 	return true
 }
 
-// enqueue appends to the page's queue; a node has one request and one report of
-// loss there at most.
+// enqueue appends to the page's queue; a node has one request there at most.
 func (m *Machine) enqueue(p vm.Page, w waiter) bool {
 	if e := m.view(p); e.busy != nil {
 		for _, o := range e.busy.queue {
-			if o.from == w.from && o.gone == w.gone {
+			if o.from == w.from {
 				return false
 			}
 		}
@@ -49,10 +48,6 @@ func (m *Machine) enqueue(p vm.Page, w waiter) bool {
 	}
 	b := m.makeBusy(m.entry(p))
 	b.queue = append(b.queue, w)
-	if w.gone { // before anything is granted that it would seem to be about
-		copy(b.queue[1:], b.queue)
-		b.queue[0] = w
-	}
 	m.queued[w.from]++
 	return true
 }
@@ -81,10 +76,6 @@ func (m *Machine) alarm(p vm.Page, at time.Duration) {
 // transaction or at once, or must wait until the time that is returned.
 func (m *Machine) admit(p vm.Page, w waiter) time.Duration {
 	e := m.view(p)
-	if w.gone {
-		m.loseCopy(p, w.from)
-		return 0
-	}
 	pl := planFor(e, w.from, w.want)
 	if pl.done {
 		m.send(w.from, Msg{Kind: Settled, Page: p, N: 1})
@@ -143,18 +134,6 @@ func (m *Machine) dirty(c vm.Chunk) bool {
 	return k != nil && k.used > 0
 }
 
-// loseCopy acts on a node's word that it does not have a page.
-func (m *Machine) loseCopy(p vm.Page, n NodeID) {
-	e := m.view(p)
-	if !e.known || n == Home || e.at(n) == Invalid {
-		return
-	}
-	e.lose(n)
-	if e.nobody() {
-		m.reset(e)
-	}
-}
-
 // reset gives a page without holders back to home: it has no content any more.
 func (m *Machine) reset(e *entry) {
 	e.mode, e.owner, e.sharers, e.home = Exclusive, Home, nodeSet{}, Exclusive
@@ -183,7 +162,7 @@ func (m *Machine) stir(p vm.Page) {
 			return
 		}
 		w := b.queue[0]
-		if !w.gone && m.barred(p, w.want) {
+		if m.barred(p, w.want) {
 			return
 		}
 		if wait := m.admit(p, w); wait > 0 {

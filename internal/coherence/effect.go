@@ -49,11 +49,16 @@ type Effect struct {
 	To   NodeID
 	Page vm.Page
 	N    uint32
-	ID   uint64 // of Held
+	ID   uint64 // of Held: the hold's; of what puts a grant in place: the transaction's
 	Msg  Msg
 }
 
 func (e Effect) run() vm.Run { return vm.Run{First: e.Page, N: e.N} }
+
+// mayFail tells whether e puts a grant in place, which is confirmed next.
+func (e Effect) mayFail() bool {
+	return e.Kind == Install || e.Kind == InstallZero || e.Kind == Unprotect
+}
 
 func (e Effect) String() string {
 	switch e.Kind {

@@ -38,7 +38,6 @@ type waiter struct {
 	from   NodeID
 	n      uint32
 	want   Mode
-	gone   bool // not a request: from has lost its copy
 	waited bool // it has been counted as waiting for the minimum hold time
 }
 

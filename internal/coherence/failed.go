@@ -5,7 +5,8 @@ import "time"
 // Failed tells that the shell could not execute e, because at least one of its
 // pages has no mapping any more. Call it before anything else reaches the
 // machine. The pages of a failed SendData must not have been zapped and its
-// message must not have been sent. Effects that cannot fail that way (Send,
+// message must not have been sent; what an Install or InstallZero did before it
+// failed is dropped again. Effects that cannot fail that way (Send,
 // Drop, Wake, Held) need no call.
 func (m *Machine) Failed(now time.Duration, e Effect) {
 	m.begin(now)
@@ -19,14 +20,26 @@ func (m *Machine) Failed(now time.Duration, e Effect) {
 			m.failedFetch(e)
 		}
 	case Install, InstallZero, Unprotect:
-		// At home nothing is lost by it: no mapping, no content.
-		if !m.home() {
-			m.setMode(e.run(), Invalid)
-			m.emit(Effect{Kind: Drop, Page: e.Page, N: e.N})
-			m.send(Home, Msg{Kind: Gone, Page: e.Page, N: e.N})
+		if !m.home() { // at home: no mapping, no content, nothing to take back
+			m.retract(e)
 		}
 	}
 	m.end()
+}
+
+// retract answers that a grant could not be put in place, where the machine was
+// about to say that it was.
+func (m *Machine) retract(e Effect) {
+	m.setMode(e.run(), Invalid)
+	for i := m.sent; i < len(m.out); i++ {
+		if o := &m.out[i]; o.Kind == Send && o.Msg.Kind == Installed && o.Msg.ID == e.ID {
+			o.Msg.Kind = Gone
+		} else if o.Kind == Wake && e.run().Contains(o.Page) {
+			o.Mode = Invalid
+		}
+	}
+	m.emit(Effect{Kind: Drop, Page: e.Page, N: e.N})
+	m.emit(Effect{Kind: Wake, Page: e.Page, N: e.N, Mode: Invalid})
 }
 
 // failedFetch is a holder's answer to home: less than was asked, or nothing.

@@ -109,18 +109,8 @@ func (m *Machine) inOrder() []uint64 {
 // where it was, downgraded.
 func (m *Machine) buryRequester(t *txn, lost []vm.Page) []vm.Page {
 	for p := t.run.First; p < t.run.End(); p++ {
-		e := m.entry(p)
-		switch {
-		case t.zero:
-			e.home = Exclusive // nothing was in it
-		case t.act == actCopy:
-			e.gain(t.src, Shared) // a former owner has been told to downgrade
-			e.home = e.at(Home)
-		case t.act == actTake && e.at(t.src) != Invalid:
-			e.lose(t.src)
-			lost = append(lost, p)
-		case t.act == actUpgrade:
-			e.lose(t.by)
+		m.spoil(t, p)
+		if m.entry(p).nobody() {
 			lost = append(lost, p)
 		}
 	}

@@ -17,6 +17,7 @@ type Machine struct {
 	cfg   Config
 	now   time.Duration
 	out   []Effect
+	sent  int   // how many of out have been drained
 	self  []Msg // messages from home to itself, handled before a step ends
 	stats Stats
 
@@ -101,10 +102,19 @@ func (m *Machine) Tick(now time.Duration) {
 // Deadline is when Tick has something to do next.
 func (m *Machine) Deadline() (time.Duration, bool) { return m.timers.first() }
 
-// Drain appends the effects to be executed, in order, to dst and forgets them.
+// Drain appends effects to be executed, in order, to dst and forgets them. Call
+// it until it appends nothing: it stops after an effect whose failure would
+// change what follows.
 func (m *Machine) Drain(dst []Effect) []Effect {
-	dst = append(dst, m.out...)
-	m.out = m.out[:0]
+	for m.sent < len(m.out) {
+		e := m.out[m.sent]
+		m.sent++
+		dst = append(dst, e)
+		if e.mayFail() && !m.home() {
+			return dst
+		}
+	}
+	m.out, m.sent = m.out[:0], 0
 	return dst
 }
 

@@ -60,7 +60,7 @@ const (
 	Installed        // requester to home: N pages are in place, unlock them
 	Settled          // home to requester: you have it already; fault again
 	NoMapping        // home to requester: there is no memory at Page
-	Gone             // node to home: what you think I have of N pages is not there
+	Gone             // node to home, instead of a Grant or of Installed: I have no such mapping
 	lastKind
 )
 

@@ -140,22 +140,16 @@ func (m *Machine) onInstalled(from NodeID, msg Msg) bool {
 	return true
 }
 
-// onGone: without an ID a node reports a loss nobody asked about; with one it
-// is the answer to a Fetch or an Upgrade.
+// onGone is the answer of a node that had no mapping to take data from, or to
+// put it to.
 func (m *Machine) onGone(from NodeID, msg Msg) bool {
-	if msg.ID == 0 {
-		return m.reported(from, msg.run())
-	}
 	t := m.txns[msg.ID]
 	switch {
-	case t == nil || !t.granted || t.run.First != msg.Page:
+	case t == nil || !t.granted || t.run.First != msg.Page || from == Home:
 		return false
-	case t.act == actUpgrade && t.by == from:
-		for p := t.run.First; p < t.run.End(); p++ {
-			m.entry(p).lose(from)
-		}
-		m.refuse(t)
-	case t.act != actUpgrade && t.src == from && from != Home:
+	case t.by == from:
+		m.receiverGone(t, min(msg.N, t.run.N))
+	case t.act != actUpgrade && t.src == from:
 		m.sourceGone(t)
 	default:
 		return false
@@ -163,20 +157,29 @@ func (m *Machine) onGone(from NodeID, msg Msg) bool {
 	return true
 }
 
-func (m *Machine) reported(from NodeID, r vm.Run) bool {
-	ok := true
-	for p := r.First; p < r.End(); p++ {
-		e := m.view(p)
-		if from == Home || e.at(from) == Invalid {
-			continue
-		}
-		if e.busy == nil {
-			m.loseCopy(p, from)
-		} else if !m.enqueue(p, waiter{from: from, gone: true}) {
-			ok = false
-		}
+// receiverGone: what was copied is still where it was; what was taken is lost
+// with the mapping it was for. The grant may have been shorter than the run.
+func (m *Machine) receiverGone(t *txn, n uint32) {
+	for p := t.run.First; p < t.run.First+vm.Page(n); p++ {
+		m.spoil(t, p)
 	}
-	return ok
+	m.finish(t, 0)
+}
+
+// spoil brings the entry up to date after a grant that was sent and that the
+// receiver does not have.
+func (m *Machine) spoil(t *txn, p vm.Page) {
+	e := m.entry(p)
+	switch t.act {
+	case actCopy:
+		e.gain(t.src, Shared) // a former owner has downgraded
+	case actTake:
+		if !t.zero {
+			e.lose(t.src)
+		}
+	case actUpgrade:
+		e.lose(t.by)
+	}
 }
 
 // sourceGone finds another holder, or gives up.
@@ -222,8 +225,12 @@ func (m *Machine) finish(t *txn, n uint32) {
 		if i < n {
 			e.gain(t.by, t.want)
 			m.guard(e, t.by)
-		} else if e.nobody() && t.act != actForget {
+			continue
+		}
+		if e.nobody() && t.act != actForget {
 			m.reset(e)
+		} else if t.act != actForget {
+			e.home = e.at(Home)
 		}
 	}
 	delete(m.txns, t.id)

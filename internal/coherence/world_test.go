@@ -46,6 +46,7 @@ type node struct {
 	id      NodeID
 	m       *Machine
 	kernel  map[vm.Page]*cell
+	holes   map[vm.Page]bool // mappings that went away with their content
 	threads []*thread
 }
 
@@ -73,7 +74,7 @@ func newWorld(n, threads int, cfg Config) *world {
 		if id == Home && c.Untouched != nil {
 			c.Untouched = w.untouched
 		}
-		nd := &node{w: w, id: id, m: New(c), kernel: map[vm.Page]*cell{}}
+		nd := &node{w: w, id: id, m: New(c), kernel: map[vm.Page]*cell{}, holes: map[vm.Page]bool{}}
 		for range threads {
 			nd.threads = append(nd.threads, &thread{})
 		}
@@ -136,6 +137,7 @@ func (n *node) execute(e Effect, data []uint64) bool {
 	case Drop:
 		for p := r.First; p < r.End(); p++ {
 			delete(n.kernel, p)
+			delete(n.holes, p)
 		}
 	case Wake:
 		return n.wakeUp(e)
@@ -159,7 +161,14 @@ func (n *node) sendData(e Effect) bool {
 		}
 		if n.w.frail[p] && n.id != Home {
 			delete(n.w.frail, p)
-			n.vanish(p)
+			n.holes[p] = true
+			delete(n.kernel, p)
+			n.w.forgetIfLast(p)
+		}
+		if n.holes[p] {
+			if e.N == 1 {
+				delete(n.holes, p)
+			}
 			return false
 		}
 		c := n.kernel[p]
@@ -191,12 +200,6 @@ func (n *node) sendData(e Effect) bool {
 	}
 	n.w.post(n.id, e.To, packet{msg, bytes})
 	return true
-}
-
-// vanish: a mapping goes away at a remote, with what was in it.
-func (n *node) vanish(p vm.Page) {
-	delete(n.kernel, p)
-	n.w.forgetIfLast(p)
 }
 
 // forgetIfLast: when no copy is left anywhere the content is zeros again.
@@ -250,6 +253,14 @@ func (n *node) unprotect(r vm.Run) bool {
 		if n.id == Home && n.w.gone[p] {
 			return false
 		}
+		if n.holes[p] {
+			n.wakeRun(r)
+			for q := r.First; q < r.End(); q++ {
+				delete(n.kernel, q)
+				n.w.forgetIfLast(q)
+			}
+			return false
+		}
 		c := n.kernel[p]
 		if c == nil {
 			n.w.fail("n%d unprotects page %#x that is not there", n.id, uint64(p))
@@ -261,7 +272,7 @@ func (n *node) unprotect(r vm.Run) bool {
 }
 
 func (n *node) wakeUp(e Effect) bool {
-	if n.id == Home && n.w.gone[e.Page] {
+	if n.id == Home && n.w.gone[e.Page] || n.holes[e.Page] && e.Mode != Invalid {
 		n.signal(e.Page)
 		return true
 	}
@@ -271,7 +282,7 @@ func (n *node) wakeUp(e Effect) bool {
 		}
 		n.kernel[e.Page] = &cell{protected: e.Mode == Shared}
 		n.w.touched[e.Page] = true
-	} else if e.Mode == Exclusive {
+	} else if c != nil && e.Mode == Exclusive {
 		c.protected = false
 	}
 	n.wakeRun(e.run())

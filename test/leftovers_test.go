@@ -164,7 +164,7 @@ func (r *running) popcorn(limit time.Duration, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, popcornBin, args...)
-	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+r.runtimeDir, "POPCORN_TEST_ID="+r.id)
+	cmd.Env = r.environ()
 	cmd.WaitDelay = time.Second
 	return cmd.CombinedOutput()
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -22,13 +23,16 @@ type command struct {
 	files map[string][]byte
 	// collect names files the program writes into its working directory; they
 	// are compared like standard output.
-	collect  []string
-	deadline time.Duration
+	collect []string
+	// stderrToo says that standard error is deterministic as well.
+	stderrToo bool
+	deadline  time.Duration
 }
 
 // outcome is what a command did.
 type outcome struct {
 	stdout, stderr []byte
+	stats          []byte // what --stats wrote
 	files          map[string][]byte
 	code           int // 128+N when signal N ended it
 	took           time.Duration
@@ -40,6 +44,7 @@ type running struct {
 	t              *testing.T
 	what           string
 	id             string // its mark in the environment, and the job's name
+	base           string // everything of this run is below
 	dir            string // working directory
 	runtimeDir     string
 	cmd            *exec.Cmd
@@ -55,27 +60,33 @@ var runs atomic.Int64
 // start runs c as v says, in an empty directory of its own.
 func start(t *testing.T, c command, v variant) *running {
 	t.Helper()
+	return launch(t, c, v, func(*running) {})
+}
+
+// launch is start with a last change to how the process is made.
+func launch(t *testing.T, c command, v variant, change func(*running)) *running {
+	t.Helper()
 	r := &running{t: t, deadline: c.deadline, collect: c.collect, done: make(chan struct{})}
 	if r.deadline == 0 {
 		r.deadline = 60 * time.Second
 	}
 	r.id = fmt.Sprintf("t%d-%d", os.Getpid(), runs.Add(1))
-	base := filepath.Join(scratch, r.id)
-	r.dir, r.runtimeDir = filepath.Join(base, "cwd"), filepath.Join(base, "run")
+	r.base = filepath.Join(scratch, r.id)
+	r.dir, r.runtimeDir = filepath.Join(r.base, "cwd"), filepath.Join(r.base, "run")
 	for _, dir := range []string{r.dir, r.runtimeDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { os.RemoveAll(base) })
+	t.Cleanup(func() { os.RemoveAll(r.base) })
 	for name, data := range c.files {
 		if err := os.WriteFile(filepath.Join(r.dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.cmd = r.assemble(c, v)
-	r.stdout = r.create(filepath.Join(base, "stdout"))
-	r.stderr = r.create(filepath.Join(base, "stderr"))
+	r.stdout = r.create(filepath.Join(r.base, "stdout"))
+	r.stderr = r.create(filepath.Join(r.base, "stderr"))
 	r.cmd.Stdout, r.cmd.Stderr = r.stdout, r.stderr
 	if c.stdin != "" {
 		in, err := os.Open(c.stdin)
@@ -85,6 +96,7 @@ func start(t *testing.T, c command, v variant) *running {
 		defer in.Close()
 		r.cmd.Stdin = in
 	}
+	change(r)
 	r.started = time.Now()
 	if err := r.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", r.what, err)
@@ -98,16 +110,10 @@ func start(t *testing.T, c command, v variant) *running {
 
 func (r *running) assemble(c command, v variant) *exec.Cmd {
 	argv := append([]string{c.path}, c.args...)
-	env := []string{"POPCORN_TEST_ID=" + r.id, "XDG_RUNTIME_DIR=" + r.runtimeDir}
-	for _, e := range os.Environ() {
-		name, _, _ := strings.Cut(e, "=")
-		ours := strings.HasPrefix(name, "POPCORN_") && name != "POPCORN_VERIFY"
-		if !ours && name != "XDG_RUNTIME_DIR" && name != "PWD" {
-			env = append(env, e)
-		}
-	}
+	env := r.environ()
 	if v.nodes > 0 {
-		argv = append(append([]string{popcornBin, "run", "--name", r.id}, v.flags...), append([]string{"--"}, argv...)...)
+		ours := []string{popcornBin, "run", "--name", r.id, "--stats", r.statsFile(), "--log", r.logFile()}
+		argv = slices.Concat(ours, v.flags, []string{"--"}, argv)
 		env = append(append(env, fmt.Sprintf("POPCORN_TEST_NODES=%d", v.nodes)), v.env...)
 	}
 	r.what = fmt.Sprintf("%s: %s", v.name, strings.Join(argv, " "))
@@ -115,6 +121,23 @@ func (r *running) assemble(c command, v variant) *exec.Cmd {
 	cmd.Dir, cmd.Env = r.dir, env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
+}
+
+func (r *running) statsFile() string { return filepath.Join(r.base, "stats.json") }
+func (r *running) logFile() string   { return filepath.Join(r.base, "log") }
+
+// environ is ours without what would change the product's behaviour, with the
+// run's mark.
+func (r *running) environ() []string {
+	env := []string{"POPCORN_TEST_ID=" + r.id, "XDG_RUNTIME_DIR=" + r.runtimeDir, "XDG_CONFIG_HOME=" + r.runtimeDir}
+	for _, e := range os.Environ() {
+		name, _, _ := strings.Cut(e, "=")
+		ours := strings.HasPrefix(name, "POPCORN_") && name != "POPCORN_VERIFY"
+		if !ours && !strings.HasPrefix(name, "XDG_") && name != "PWD" {
+			env = append(env, e)
+		}
+	}
+	return env
 }
 
 func (r *running) create(path string) *os.File {
@@ -140,6 +163,7 @@ func (r *running) wait() outcome {
 	}
 	o := outcome{took: time.Since(r.started), code: exitCode(r.cmd.ProcessState), files: map[string][]byte{}}
 	o.stdout, o.stderr = r.read(r.stdout.Name()), r.read(r.stderr.Name())
+	o.stats = r.read(r.statsFile())
 	for _, name := range r.collect {
 		o.files[name] = r.read(filepath.Join(r.dir, name))
 	}
@@ -155,9 +179,10 @@ func (r *running) read(path string) []byte {
 	return data
 }
 
-// printed is the last of both streams, for a message.
+// printed is the last of both streams and of the log, for a message.
 func (r *running) printed() string {
-	return fmt.Sprintf("stdout: %s\nstderr: %s", tail(r.read(r.stdout.Name())), tail(r.read(r.stderr.Name())))
+	return fmt.Sprintf("stdout: %s\nstderr: %s\nlog: %s", tail(r.read(r.stdout.Name())), tail(r.read(r.stderr.Name())),
+		tail(r.read(r.logFile())))
 }
 
 func tail(b []byte) string {
@@ -191,6 +216,9 @@ func compare(t *testing.T, c command, want, got outcome) {
 	if at := firstDifference(want.stdout, got.stdout); at >= 0 {
 		t.Errorf("stdout differs from byte %d (%d bytes, natively %d)\nnative: %s\nhere:   %s\nstderr: %s", at,
 			len(got.stdout), len(want.stdout), around(want.stdout, at), around(got.stdout, at), tail(got.stderr))
+	}
+	if at := firstDifference(want.stderr, got.stderr); c.stderrToo && at >= 0 {
+		t.Errorf("stderr differs from byte %d\nnative: %s\nhere:   %s", at, tail(want.stderr), tail(got.stderr))
 	}
 	for _, name := range c.collect {
 		if at := firstDifference(want.files[name], got.files[name]); at >= 0 {

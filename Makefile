@@ -2,6 +2,8 @@
 
 # A Go fetched by "make deps" where the system's is too old; see .ci/deps.
 export PATH := $(CURDIR)/bin/toolchain/bin:$(PATH)
+# Distributions switch off that go fetches the version go.mod asks for.
+export GOTOOLCHAIN := auto
 export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)

@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// newBench is where the measurements of package bench get their flags and
+// their table.
 func newBench() *cobra.Command {
 	return &cobra.Command{
 		Use:   "bench",

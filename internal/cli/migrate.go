@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +52,11 @@ func migrate(cmd *cobra.Command, who, to string, wait bool) error {
 	if err != nil {
 		return err
 	}
-	return c.Migrate(ctx, t.tids, node, wait)
+	err = c.Migrate(ctx, t.tids, node, wait)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s has not arrived at node %d within %v: %w; it may yet: ask popcorn where", who, node, migratePatience, err)
+	}
+	return err
 }
 
 // completeMigrate offers jobs, then home.

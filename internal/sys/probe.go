@@ -11,6 +11,7 @@ type Probe struct {
 	Since    string // least Linux version that has it everywhere we run
 	Need     string // why we want it
 	Hint     string // what gives the right to it, where EPERM is likely
+	Of       string // the probe without which this one need not be asked
 	Required bool   // without it nothing can be distributed
 	Test     func() error
 }
@@ -34,8 +35,8 @@ func (u *Unsupported) Error() string {
 			hint = "a sandbox or security module denies it"
 		}
 		return fmt.Sprintf("%s not permitted (%s)", p.Name, hint)
-	case errors.Is(u.Err, EBUSY):
-		return fmt.Sprintf("%s not available (%s)", p.Name, p.Hint)
+	case errors.Is(u.Err, EBUSY): // of seccomp: one listener a filter chain
+		return fmt.Sprintf("%s not available (%s)", p.Name, busyHint)
 	case kernelAtLeast(p.Since):
 		return fmt.Sprintf("%s not supported (Linux >= %s has it, but this one was built without it or denies it: %v)",
 			p.Name, p.Since, u.Err)
@@ -55,11 +56,13 @@ func (p Probe) Check() error {
 // under 20 ms and without leaving a trace in this process.
 func Missing() []error {
 	var errs []error
+	failed := map[string]bool{}
 	for _, p := range Probes() {
-		if !p.Required {
+		if !p.Required || failed[p.Of] {
 			continue
 		}
 		if err := p.Check(); err != nil {
+			failed[p.Name] = true
 			errs = append(errs, err)
 		}
 	}
@@ -85,20 +88,20 @@ func requiredProbes() []Probe {
 			Need: "a guest's memory and mappings are read there"},
 		{Name: "userfaultfd", Since: "4.11", Required: true, Hint: uffdHint, Test: uffdHas(0),
 			Need: "page faults of guests are answered with pages of other nodes"},
-		{Name: "userfaultfd missing pages of shared memory", Since: "4.11", Required: true, Hint: uffdHint,
+		{Name: "userfaultfd missing pages of shared memory", Since: "4.11", Of: "userfaultfd", Required: true, Hint: uffdHint,
 			Test: uffdHas(UFFD_FEATURE_MISSING_SHMEM), Need: "a remote guest's memory is a memfd"},
-		{Name: "userfaultfd thread ids", Since: "4.14", Required: true, Hint: uffdHint,
+		{Name: "userfaultfd thread ids", Since: "4.14", Of: "userfaultfd", Required: true, Hint: uffdHint,
 			Test: uffdHas(UFFD_FEATURE_THREAD_ID), Need: "faults are counted and prefetched by thread"},
-		{Name: "userfaultfd write-protect", Since: "5.7", Required: true, Hint: uffdHint,
+		{Name: "userfaultfd write-protect", Since: "5.7", Of: "userfaultfd", Required: true, Hint: uffdHint,
 			Test: uffdHas(UFFD_FEATURE_PAGEFAULT_FLAG_WP), Need: "a page read by several nodes must not be written unseen"},
-		{Name: "userfaultfd write-protect of shared memory", Since: "5.19", Required: true, Hint: uffdHint,
+		{Name: "userfaultfd write-protect of shared memory", Since: "5.19", Of: "userfaultfd", Required: true, Hint: uffdHint,
 			Test: uffdHas(UFFD_FEATURE_WP_HUGETLBFS_SHMEM), Need: "a remote guest's memory is a memfd"},
 		{Name: "ptrace", Since: "5.4", Required: true, Hint: yamaHint, Test: testPtrace,
 			Need: "registers and signals of threads are moved by it"},
 		{Name: "seccomp filters on all threads", Since: "5.7", Required: true,
 			Test: flagsKnown(SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_TSYNC_ESRCH),
 			Need: "a running program's calls are caught from its first migration on"},
-		{Name: "seccomp user notification", Since: "5.0", Required: true, Hint: busyHint, Test: testListener,
+		{Name: "seccomp user notification", Since: "5.0", Required: true, Test: testListener,
 			Need: "system calls of remote threads are answered from home"},
 		{Name: "seccomp notifications that only death interrupts", Since: "5.19", Required: true,
 			Test: flagsKnown(SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV),
@@ -114,9 +117,9 @@ func requiredProbes() []Probe {
 
 func optionalProbes() []Probe {
 	return []Probe{
-		{Name: "userfaultfd poison", Since: "6.6", Hint: uffdHint, Test: uffdHas(UFFD_FEATURE_POISON),
+		{Name: "userfaultfd poison", Since: "6.6", Of: "userfaultfd", Hint: uffdHint, Test: uffdHas(UFFD_FEATURE_POISON),
 			Need: "whoever waits for a page that can never come gets a signal, else the job is killed"},
-		{Name: "synchronous seccomp wake-ups", Since: "6.6", Hint: busyHint, Test: testSyncWakeup,
+		{Name: "synchronous seccomp wake-ups", Since: "6.6", Test: testSyncWakeup,
 			Need: "halves the cost of a forwarded call"},
 		{Name: "PAGEMAP_SCAN", Since: "6.7", Test: testPagemapScan,
 			Need: "finds touched pages of big mappings quickly, else by reading all entries"},

@@ -14,6 +14,9 @@ func TestProbesNameThemselves(t *testing.T) {
 		if p.Name == "" || p.Since == "" || p.Need == "" || p.Test == nil || seen[p.Name] {
 			t.Errorf("incomplete or double probe %+v", p)
 		}
+		if p.Of != "" && !seen[p.Of] {
+			t.Errorf("%s depends on %q, which is not asked before", p.Name, p.Of)
+		}
 		seen[p.Name] = true
 		if major, _ := parseVersion(p.Since); major == 0 {
 			t.Errorf("%s: version %q", p.Name, p.Since)

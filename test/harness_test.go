@@ -220,7 +220,7 @@ func compiler(t *testing.T, out, file string, flags ...string) *exec.Cmd {
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("no gcc here")
 	}
-	args := []string{"-O2", "-g", "-Wall", "-Wextra", "-pthread", "-I", filepath.Join(repo, "lib"),
+	args := []string{"-O2", "-g", "-Wall", "-pthread", "-I", filepath.Join(repo, "lib"),
 		"-I", filepath.Join(repo, "test", "guests"), "-o", out, file}
 	return exec.Command("gcc", append(args, flags...)...)
 }

@@ -22,11 +22,6 @@ static struct {
 	_Atomic int cell[PAGE / sizeof(int)];
 } var_pages[VARS] __attribute__((aligned(PAGE)));
 
-/* What a thread read, on a page of its own. */
-static struct {
-	int reg[BATCH][REGS];
-} __attribute__((aligned(PAGE))) read_by[MOST_THREADS];
-
 static inline _Atomic int *var(int k, int c)
 {
 	return same_page ? &var_pages[0].cell[c * VARS + k] : &var_pages[k].cell[c];
@@ -36,7 +31,6 @@ static inline _Atomic int *var(int k, int c)
 #define ST(k, value) atomic_store_explicit(var(k, c), value, memory_order_release)
 #define LD(k) atomic_load_explicit(var(k, c), memory_order_acquire)
 #define FENCE() atomic_thread_fence(memory_order_seq_cst)
-#define REG(t, i) read_by[t].reg[c][i]
 
 static inline void litmus_args(int argc, char **argv)
 {
@@ -68,6 +62,12 @@ static inline void litmus_meet(int threads)
 }
 
 #ifdef THREADS
+/* What a thread read, on a page of its own. */
+static struct {
+	int reg[BATCH][REGS];
+} __attribute__((aligned(PAGE))) read_by[THREADS];
+#define REG(t, i) read_by[t].reg[c][i]
+
 static void body(int t, int c);
 static bool forbidden(int c);
 

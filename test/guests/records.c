@@ -18,7 +18,7 @@ static int fd;
 static void *writer(void *arg)
 {
 	long me = (long)arg;
-	char line[65];
+	char line[80];
 
 	place(me);
 	pthread_mutex_lock(&shared.mutex);

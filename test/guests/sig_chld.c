@@ -5,7 +5,9 @@ static _Atomic int got_pid, got_status, got_code;
 static void handler(int sig, siginfo_t *si, void *uc)
 {
 	(void)sig, (void)uc;
-	got_code = si->si_code, got_status = si->si_status, got_pid = si->si_pid;
+	got_code = si->si_code;
+	got_status = si->si_status;
+	got_pid = si->si_pid;
 }
 
 /* SIGCHLD tells who ended and how, and wait agrees. */

@@ -6,7 +6,10 @@ static _Atomic pid_t last_tid;
 static void handler(int sig, siginfo_t *si, void *uc)
 {
 	CHECK(uc != NULL);
-	last_code = si->si_code, last_pid = si->si_pid, last_value = si->si_value.sival_int, last_tid = popcorn_gettid();
+	last_code = si->si_code;
+	last_pid = si->si_pid;
+	last_value = si->si_value.sival_int;
+	last_tid = popcorn_gettid();
 	count += sig == SIGUSR1 ? 1 : 100;
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,6 +49,35 @@ func dialJob(ref string) (*control.Client, error) {
 		return nil, fmt.Errorf("%w; popcorn ps lists those there are", err)
 	}
 	return control.Dial(e)
+}
+
+// askJob finds the job ref means and what it tells about itself.
+func askJob(ctx context.Context, ref string) (*control.Client, control.Info, error) {
+	c, err := dialJob(ref)
+	if err != nil {
+		return nil, control.Info{}, err
+	}
+	info, err := c.Info(ctx)
+	return c, info, err
+}
+
+// onJob makes a verb whose one argument is a job that do is done with.
+func onJob(name, short string, do func(context.Context, *cobra.Command, *control.Client) error) *cobra.Command {
+	return &cobra.Command{
+		Use:               name + " JOB",
+		Short:             short,
+		Args:              exactly("JOB"),
+		ValidArgsFunction: completeJobs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := interruptible(cmd)
+			defer stop()
+			c, err := dialJob(args[0])
+			if err != nil {
+				return err
+			}
+			return do(ctx, cmd, c)
+		},
+	}
 }
 
 // nodeOf understands a node by number, by home, or by a name the job gave it.

@@ -40,11 +40,7 @@ func migrate(cmd *cobra.Command, who, to string, wait bool) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, migratePatience)
 	defer cancel()
-	c, err := dialJob(t.job)
-	if err != nil {
-		return err
-	}
-	info, err := c.Info(ctx)
+	c, info, err := askJob(ctx, t.job)
 	if err != nil {
 		return err
 	}

@@ -34,11 +34,7 @@ func where(cmd *cobra.Command, args []string) error {
 	}
 	ctx, stop := interruptible(cmd)
 	defer stop()
-	c, err := dialJob(t.job)
-	if err != nil {
-		return err
-	}
-	info, err := c.Info(ctx)
+	_, info, err := askJob(ctx, t.job)
 	if err != nil {
 		return err
 	}

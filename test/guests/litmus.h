@@ -65,7 +65,7 @@ static inline void litmus_meet(int threads)
 /* What a thread read, on a page of its own. */
 static struct {
 	int reg[BATCH][REGS];
-} __attribute__((aligned(PAGE))) read_by[THREADS];
+} __attribute__((aligned(PAGE), unused)) read_by[THREADS];
 #define REG(t, i) read_by[t].reg[c][i]
 
 static void body(int t, int c);

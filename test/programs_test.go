@@ -42,7 +42,7 @@ func realPrograms(t *testing.T) []program {
 		{name: "xz", command: command{path: "xz", args: []string{"-T4", full("-1", "-6"), "--block-size=512KiB", "-c", in}}, threaded: true},
 		{name: "xz-d", command: command{path: "xz", args: []string{"-dT4", "-c", xzIn}}, threaded: true},
 		{name: "pigz", command: command{path: "pigz", args: []string{"-p4", "-nT", "-c", in}}, threaded: true},
-		{name: "pigz-stream", command: command{path: "pigz", args: []string{"-p4", "-nT"}, stdin: in}, threaded: true},
+		{name: "pigz-stream", command: command{path: "pigz", args: []string{"-p4", "-nT"}, stdin: in, piped: true}, threaded: true},
 		{name: "pigz-d", command: command{path: "pigz", args: []string{"-dc", pigzIn}}},
 		{name: "python-hashqueue", command: py("hashqueue.py", full("40", "2000"), "50000"), threaded: true},
 		{name: "python-pool", command: py("pool.py", full("40", "2000")), threaded: true},

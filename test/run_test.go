@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ type command struct {
 	path  string
 	args  []string
 	stdin string // a file; none: /dev/null
+	piped bool   // stdin comes through a pipe
 	files map[string][]byte
 	// collect names files the program writes into its working directory; they
 	// are compared like standard output.
@@ -93,8 +95,12 @@ func launch(t *testing.T, c command, v variant, change func(*running)) *running 
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer in.Close()
+		t.Cleanup(func() { in.Close() })
 		r.cmd.Stdin = in
+		if c.piped {
+			r.cmd.Stdin = struct{ io.Reader }{in} // no *os.File: os/exec makes a pipe and feeds it
+			r.cmd.WaitDelay = time.Second
+		}
 	}
 	change(r)
 	r.started = time.Now()

@@ -110,7 +110,7 @@ func (m *Machine) inOrder() []uint64 {
 func (m *Machine) buryRequester(t *txn, lost []vm.Page) []vm.Page {
 	for p := t.run.First; p < t.run.End(); p++ {
 		m.spoil(t, p)
-		if m.entry(p).nobody() {
+		if m.entry(p).nobody() || t.zero { // it may have written to the zeros
 			lost = append(lost, p)
 		}
 	}

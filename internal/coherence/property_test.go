@@ -32,7 +32,7 @@ func randomJob(t *rapid.T, steps int) {
 		cfg.Untouched = func(vm.Page) (vm.Run, bool) { return vm.Run{}, false }
 	}
 	// What may be tried: 0..49 deliver, then threads, time, holds, mappings.
-	top := rapid.SampledFrom([]int{89, 95, 99}).Draw(t, "violence")
+	top := rapid.SampledFrom([]int{89, 95, 99, 100}).Draw(t, "violence")
 	w := newWorld(nodes, 3, cfg)
 	pages := rapid.IntRange(1, 20).Draw(t, "pages")
 	for range steps {
@@ -49,6 +49,10 @@ func drawPage(t *rapid.T, pages int) vm.Page {
 
 func (w *world) random(t *rapid.T, what, pages int) {
 	switch {
+	case what == 100:
+		if len(w.dead) == 0 {
+			w.kill(NodeID(rapid.IntRange(1, len(w.nodes)-1).Draw(t, "dies")))
+		}
 	case what < 50:
 		if list := w.pairs(); len(list) > 0 {
 			w.deliver(rapid.SampledFrom(list).Draw(t, "pair"))
@@ -70,6 +74,9 @@ func (w *world) random(t *rapid.T, what, pages int) {
 
 func (w *world) randomThread(t *rapid.T, pages int) {
 	n := w.nodes[rapid.IntRange(0, len(w.nodes)-1).Draw(t, "node")]
+	if w.dead[n.id] {
+		return
+	}
 	th := n.threads[rapid.IntRange(0, len(n.threads)-1).Draw(t, "thread")]
 	switch {
 	case !th.busy:
@@ -86,6 +93,9 @@ func (w *world) randomThread(t *rapid.T, pages int) {
 func (w *world) randomPush(t *rapid.T, pages int) {
 	to := NodeID(rapid.IntRange(1, len(w.nodes)-1).Draw(t, "to"))
 	a := Access(rapid.IntRange(0, 1).Draw(t, "access"))
+	if w.dead[to] {
+		return
+	}
 	w.nodes[0].m.Push(w.now, to, vm.Run{First: drawPage(t, pages), N: uint32(rapid.IntRange(1, 9).Draw(t, "n"))}, a)
 	w.nodes[0].run(nil)
 }

@@ -27,6 +27,7 @@ type world struct {
 	log     []string
 	signals int
 	dead    map[NodeID]bool
+	lost    map[vm.Page]bool // died with a node: nothing is promised about them
 }
 
 type heldRuns struct {
@@ -67,7 +68,7 @@ type thread struct {
 func newWorld(n, threads int, cfg Config) *world {
 	w := &world{wires: map[[2]NodeID][]packet{}, ref: map[vm.Page]uint64{}, touched: map[vm.Page]bool{},
 		gone: map[vm.Page]bool{}, frail: map[vm.Page]bool{}, held: map[uint64]heldRuns{},
-		waiting: map[uint64]heldRuns{}, dead: map[NodeID]bool{}}
+		waiting: map[uint64]heldRuns{}, dead: map[NodeID]bool{}, lost: map[vm.Page]bool{}}
 	for id := range NodeID(n) {
 		c := cfg
 		c.Self, c.Verify = id, true
@@ -96,7 +97,7 @@ func (w *world) untouched(p vm.Page) (vm.Run, bool) {
 func (w *world) note(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
 
 func (w *world) fail(format string, args ...any) {
-	tail := w.log[max(0, len(w.log)-60):]
+	tail := w.log[max(0, len(w.log)-80):]
 	s := fmt.Sprintf(format, args...)
 	for _, l := range tail {
 		s += "\n  " + l
@@ -173,7 +174,7 @@ func (n *node) sendData(e Effect) bool {
 		}
 		c := n.kernel[p]
 		if c == nil {
-			if n.w.ref[p] != 0 {
+			if n.w.ref[p] != 0 && !n.w.lost[p] {
 				n.w.fail("n%d sends page %#x as zeros, it should be %d", n.id, uint64(p), n.w.ref[p])
 			}
 			c = &cell{}
@@ -234,9 +235,10 @@ func (n *node) install(e Effect, data []uint64) bool {
 			n.wakeRun(e.run())
 			return false
 		}
-		if n.kernel[p] != nil {
+		if n.kernel[p] != nil && !n.w.lost[p] {
 			n.w.fail("n%d installs page %#x over a present one", n.id, uint64(p))
 		}
+		delete(n.holes, p)
 		var v uint64
 		if e.Kind == Install {
 			v = data[p-e.Page]
@@ -263,6 +265,9 @@ func (n *node) unprotect(r vm.Run) bool {
 		}
 		c := n.kernel[p]
 		if c == nil {
+			if n.w.lost[p] {
+				continue
+			}
 			n.w.fail("n%d unprotects page %#x that is not there", n.id, uint64(p))
 		}
 		c.protected = false
@@ -277,7 +282,7 @@ func (n *node) wakeUp(e Effect) bool {
 		return true
 	}
 	if c := n.kernel[e.Page]; c == nil && e.Mode != Invalid {
-		if n.w.ref[e.Page] != 0 {
+		if n.w.ref[e.Page] != 0 && !n.w.lost[e.Page] {
 			n.w.fail("n%d fills page %#x with zeros, it should be %d", n.id, uint64(e.Page), n.w.ref[e.Page])
 		}
 		n.kernel[e.Page] = &cell{protected: e.Mode == Shared}
@@ -361,7 +366,7 @@ func (n *node) step(t *thread) {
 	}
 	t.busy = false
 	if t.access == Read {
-		if c.value != w.ref[t.page] {
+		if c.value != w.ref[t.page] && !w.lost[t.page] {
 			w.fail("n%d reads %d from page %#x, last written is %d", n.id, c.value, uint64(t.page), w.ref[t.page])
 		}
 		return
@@ -377,6 +382,9 @@ func (w *world) checkKernels() {
 	writer := map[vm.Page]NodeID{}
 	for _, n := range w.nodes {
 		for p, c := range n.kernel {
+			if w.lost[p] || w.dead[n.id] {
+				continue
+			}
 			if !c.protected {
 				if _, two := writer[p]; two {
 					w.fail("two writers of page %#x", uint64(p))
@@ -390,7 +398,7 @@ func (w *world) checkKernels() {
 	}
 	for _, n := range w.nodes {
 		for p := range n.kernel {
-			if o, ok := writer[p]; ok && o != n.id {
+			if o, ok := writer[p]; ok && o != n.id && !w.dead[n.id] {
 				w.fail("n%d has a copy of page %#x that n%d may write", n.id, uint64(p), o)
 			}
 		}
@@ -404,7 +412,7 @@ func (w *world) checkKernels() {
 func (w *world) checkHeld(h heldRuns) {
 	for _, n := range w.nodes[1:] {
 		for p, c := range n.kernel {
-			if !h.covers(p) {
+			if !h.covers(p) || w.lost[p] || w.dead[n.id] {
 				continue
 			}
 			if h.forget || h.want == Write || !c.protected {
@@ -492,6 +500,55 @@ func (w *world) quiesce() {
 	w.checkRest()
 }
 
+// kill ends a node. What it sent to others than home may still arrive.
+func (w *world) kill(id NodeID) {
+	w.note("n%d dies", id)
+	w.dead[id] = true
+	for k := range w.wires {
+		if k[1] == id || k == [2]NodeID{id, Home} {
+			delete(w.wires, k)
+		}
+	}
+	for _, r := range w.nodes[0].m.Lost(w.now, id) {
+		w.note("  lost %v", r)
+		for p := r.First; p < r.End(); p++ {
+			w.lost[p] = true
+		}
+	}
+	w.nodes[0].run(nil)
+	for p := range w.nodes[id].kernel {
+		w.orphan(p)
+	}
+	clear(w.nodes[id].kernel)
+}
+
+// orphan: a page nobody has any more must have been reported as lost.
+func (w *world) orphan(p vm.Page) {
+	if w.lost[p] || w.ref[p] == 0 {
+		return
+	}
+	for _, list := range []map[uint64]heldRuns{w.held, w.waiting} {
+		for _, h := range list {
+			if h.forget && h.covers(p) {
+				return
+			}
+		}
+	}
+	for _, n := range w.nodes {
+		if n.kernel[p] != nil && !w.dead[n.id] {
+			return
+		}
+	}
+	for _, q := range w.wires {
+		for _, k := range q {
+			if k.msg.Kind == Grant && k.msg.run().Contains(p) {
+				return
+			}
+		}
+	}
+	w.fail("page %#x was lost in silence", uint64(p))
+}
+
 func (w *world) heldIDs() []uint64 {
 	var ids []uint64
 	for id := range w.held {
@@ -513,7 +570,7 @@ func (w *world) checkRest() {
 		if w.dead[n.id] {
 			continue
 		}
-		if s := n.m.Stats(); s.Protocol != 0 {
+		if s := n.m.Stats(); s.Protocol != 0 && len(w.dead) == 0 {
 			w.fail("n%d counted %d protocol errors", n.id, s.Protocol)
 		}
 		for _, t := range n.threads {
@@ -530,7 +587,7 @@ func (w *world) checkRest() {
 			return
 		}
 		for _, n := range w.nodes[1:] {
-			if !w.dead[n.id] && n.m.mode(p) != e.at(n.id) {
+			if !w.dead[n.id] && !w.lost[p] && n.m.mode(p) != e.at(n.id) {
 				w.fail("n%d has page %#x %v, the directory says %v", n.id, uint64(p), n.m.mode(p), e.at(n.id))
 			}
 		}

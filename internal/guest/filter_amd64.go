@@ -60,9 +60,13 @@ func homeFilter() ([]bpf.RawInstruction, error) {
 	f.arg(1)
 	f.ins = append(f.ins, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0x7f})
 	for _, op := range holdingFutexOps {
-		f.to("unless agent", bpf.JumpEqual, op)
+		f.to("trace unless agent", bpf.JumpEqual, op)
 	}
 	f.ret(sys.SECCOMP_RET_ALLOW)
+
+	f.label("trace unless agent")
+	f.unlessAgent()
+	f.ret(sys.SECCOMP_RET_TRACE)
 
 	f.label("clone") // CLONE_VM: a thread or vfork, memory is not copied
 	f.arg(0)

@@ -105,7 +105,7 @@ func (p *Process) Present(r vm.Run, present []bool) error {
 	buf := make([]byte, 8*r.N)
 	n, err := sys.Pread(p.pmap, buf, int64(r.First)*8)
 	if err == nil && n < len(buf) {
-		err = sys.EIO
+		err = short(n)
 	}
 	if err != nil {
 		return fmt.Errorf("read pagemap at %v: %w", r, err)

@@ -38,7 +38,7 @@ func Start(t *Tracer, a sys.SpawnAttr) (*Process, error) {
 		return nil, err
 	}
 	defer sys.Close(fd)
-	pid, err := sys.Spawn(fmt.Sprintf("/proc/self/fd/%d", fd), a)
+	pid, err := sys.Spawn(fmt.Sprintf("/proc/%d/fd/%d", sys.Getpid(), fd), a) // the child may have fd closed
 	if err != nil {
 		return nil, fmt.Errorf("start stub: %w", err)
 	}
@@ -77,7 +77,7 @@ func (p *Process) seize() error {
 	if err := sys.Interrupt(p.PID); err != nil {
 		return fmt.Errorf("interrupt process %d: %w", p.PID, err)
 	}
-	if _, err := p.tracer.WaitStop(p.PID); err != nil {
+	if err := p.awaitInterrupt(); err != nil {
 		return err
 	}
 	var err error
@@ -85,6 +85,24 @@ func (p *Process) seize() error {
 		return fmt.Errorf("open pidfd of %d: %w", p.PID, err)
 	}
 	return p.Reopen()
+}
+
+// awaitInterrupt waits for the stop just asked for. The starting fork returns
+// while the stub's own execve is still under way (its close-on-exec pipe closes
+// early), so that exec's event may come first; registers set there are lost.
+func (p *Process) awaitInterrupt() error {
+	for {
+		status, err := p.tracer.WaitStop(p.PID)
+		if err != nil {
+			return err
+		}
+		if sys.StopEvent(status) == sys.EVENT_STOP {
+			return nil
+		}
+		if err := sys.Cont(p.PID, 0); err != nil {
+			return fmt.Errorf("resume process %d: %w", p.PID, err)
+		}
+	}
 }
 
 // Reopen opens the files that are bound to an address space; needed after every
@@ -134,12 +152,20 @@ func (p *Process) dropSlots() {
 	}
 }
 
+// short is why less was transferred: nothing at all comes from a dead address space.
+func short(n int) error {
+	if n == 0 {
+		return sys.ESRCH
+	}
+	return sys.EIO
+}
+
 // Read fills b from address a. A page that is away or write-protected away
 // under userfaultfd gives EIO at once, never a wait.
 func (p *Process) Read(a vm.Addr, b []byte) error {
 	n, err := sys.Pread(p.mem, b, int64(a))
 	if err == nil && n < len(b) {
-		err = sys.EIO
+		err = short(n)
 	}
 	if err != nil {
 		return fmt.Errorf("read guest memory at %v: %w", a, err)
@@ -151,7 +177,7 @@ func (p *Process) Read(a vm.Addr, b []byte) error {
 func (p *Process) Write(a vm.Addr, b []byte) error {
 	n, err := sys.Pwrite(p.mem, b, int64(a))
 	if err == nil && n < len(b) {
-		err = sys.EIO
+		err = short(n)
 	}
 	if err != nil {
 		return fmt.Errorf("write guest memory at %v: %w", a, err)

@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 
@@ -90,8 +89,9 @@ func (t *Tracer) Poll(events []Event) []Event {
 	return events
 }
 
-// ErrGone is returned when a thread ended while it was waited for.
-var ErrGone = errors.New("thread is gone")
+// ErrGone is returned when a thread ended while it was waited for. It is ESRCH
+// to who asks.
+var ErrGone = fmt.Errorf("thread is gone: %w", sys.ESRCH)
 
 // WaitStop waits for the next event of thread tid, which must be certain to
 // come: it has just been resumed to make a call that does not block. When the

@@ -2,28 +2,376 @@ package job
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"reflect"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"popcorn/internal/control"
+	"popcorn/internal/sys"
 )
 
-// Run runs the program natively and returns its exit code, 128+N when signal
-// N ended it. An error means the program never ran.
+// Run starts a supervisor for every node, has the program run under them and
+// returns its exit code, 128+N when signal N ended it. With an error the code
+// is that of popcorn's own failure: 125, or 126 and 127 when the program cannot
+// be executed.
+//
+// Run also keeps what must outlive a supervisor that is killed: as long as it
+// holds the guest's userfaultfd and listener, a guest cut loose waits, instead
+// of reading zeros, until it is killed here.
 func Run(ctx context.Context, s Spec) (int, error) {
-	cmd := exec.CommandContext(ctx, s.Path)
-	cmd.Args, cmd.Env, cmd.Dir = s.Argv, s.Env, s.Dir
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := cmd.Start(); err != nil {
-		return 125, fmt.Errorf("start %s: %w", s.Path, err)
+	l := &launcher{spec: s, ended: make(chan struct{}), packets: make(chan packet, 64)}
+	defer l.close()
+	if err := l.start(); err != nil {
+		return exitOwn, err
 	}
-	err := cmd.Wait()
-	if cmd.ProcessState == nil {
-		return 125, fmt.Errorf("wait for %s: %w", s.Path, err)
+	return l.wait(ctx)
+}
+
+// launcher is popcorn run's side of a job.
+type launcher struct {
+	spec    Spec
+	job     string
+	nodes   []*child
+	packets chan packet
+	ended   chan struct{}
+	readers sync.WaitGroup
+	guest   int
+	latency *os.File
+}
+
+// child is one supervisor and what it had us keep.
+type child struct {
+	nid  int
+	pid  int
+	sock int
+	kept []keep
+	addr string
+	dead bool
+}
+
+// keep is descriptors held until the process of the first, a pidfd, is gone.
+type keep struct{ fds []int }
+
+// packet is what a supervisor said; err ends the conversation.
+type packet struct {
+	from *child
+	msg  fromSupervisor
+	fds  []int
+	err  error
+}
+
+func (l *launcher) start() error {
+	secret := make([]byte, 32)
+	id := make([]byte, 16)
+	rand.Read(secret) // never fails: crypto/rand
+	rand.Read(id)
+	l.job = hex.EncodeToString(id)
+	if err := l.idlePoll(); err != nil {
+		return err
 	}
-	if code := cmd.ProcessState.ExitCode(); code >= 0 {
-		return code, nil
+	files := []int{0, 1, 2}
+	for _, fd := range sys.Inherited() {
+		for len(files) < fd {
+			files = append(files, -1)
+		}
+		files = append(files, fd)
 	}
-	status := reflect.ValueOf(cmd.ProcessState.Sys()).Uint()
-	return 128 + int(status&0x7f), nil
+	cfg := config{Job: l.job, Secret: secret, RunPID: os.Getpid(), Pgid: sys.Getpgrp(), Ignored: ignoredSignals(),
+		Files: files, Spec: l.spec}
+	// The origin last: it then knows the others' process ids.
+	for nid := l.spec.Nodes - 1; nid >= 0; nid-- {
+		cfg.Node = nid
+		c, err := l.spawn(cfg)
+		if err != nil {
+			return fmt.Errorf("start supervisor of node %d: %w", nid, err)
+		}
+		l.nodes = append([]*child{c}, l.nodes...)
+		cfg.Supervisors = append([]int{c.pid}, cfg.Supervisors...)
+	}
+	for _, c := range l.nodes {
+		l.readers.Add(1)
+		go l.read(c)
+	}
+	return nil
+}
+
+// idlePoll keeps idle processors polling, as the kernel's power management
+// quality of service promises (Documentation/power/pm_qos_interface.rst).
+func (l *launcher) idlePoll() error {
+	if !l.spec.IdlePoll {
+		return nil
+	}
+	f, err := os.OpenFile("/dev/cpu_dma_latency", os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.Write(make([]byte, 4))
+	}
+	if err != nil {
+		return fmt.Errorf("hold the CPU latency request: %w", err)
+	}
+	l.latency = f
+	return nil
+}
+
+func (l *launcher) spawn(cfg config) (*child, error) {
+	ours, theirs, err := sys.Socketpair(sys.SOCK_SEQPACKET)
+	if err != nil {
+		return nil, fmt.Errorf("make socket pair: %w", err)
+	}
+	defer sys.Close(theirs)
+	file, err := configFile(cfg)
+	if err != nil {
+		sys.Close(ours)
+		return nil, err
+	}
+	defer sys.Close(file)
+	files := cfg.Files
+	if cfg.Node != 0 {
+		null, err := sys.Open("/dev/null", sys.O_RDWR|sys.O_CLOEXEC, 0)
+		if err != nil {
+			sys.Close(ours)
+			return nil, fmt.Errorf("open /dev/null: %w", err)
+		}
+		defer sys.Close(null)
+		files = []int{null, null, null}
+	}
+	n := len(files)
+	files = append(files[:n:n], theirs, file)
+	pid, err := sys.Spawn("/proc/self/exe", sys.SpawnAttr{
+		Argv: []string{"popcorn", "supervise", strconv.Itoa(n), strconv.Itoa(n + 1)},
+		Env:  supervisorEnv(), Dir: "/", Files: files, Pgid: -1,
+	})
+	if err != nil {
+		sys.Close(ours)
+		return nil, err
+	}
+	return &child{nid: cfg.Node, pid: pid, sock: ours}, nil
+}
+
+// supervisorEnv is our environment without what would steer the Go run time of
+// a supervisor when it was meant for the program.
+func supervisorEnv() []string {
+	var env []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "GOMAXPROCS=") && !strings.HasPrefix(e, "GODEBUG=") && !strings.HasPrefix(e, "GOGC=") {
+			env = append(env, e)
+		}
+	}
+	return env
+}
+
+func configFile(cfg config) (int, error) {
+	b, err := json.Marshal(cfg)
+	if err != nil {
+		return -1, fmt.Errorf("encode configuration: %w", err)
+	}
+	fd, err := sys.Memfd("popcorn-config", 0)
+	if err == nil {
+		_, err = sys.Pwrite(fd, b, 0)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("write configuration: %w", err)
+	}
+	return fd, nil
+}
+
+// ignoredSignals is what this process was started with ignored (nohup), as bits.
+func ignoredSignals() uint64 {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if mask, ok := strings.CutPrefix(line, "SigIgn:"); ok {
+			bits, _ := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return bits
+		}
+	}
+	return 0
+}
+
+// read passes on what a supervisor says until it is gone.
+func (l *launcher) read(c *child) {
+	defer l.readers.Done()
+	for {
+		var p packet
+		p.from = c
+		p.fds, p.err = recvPacket(c.sock, &p.msg)
+		select {
+		case l.packets <- p:
+		case <-l.ended:
+			return
+		}
+		if p.err != nil {
+			return
+		}
+	}
+}
+
+// wait runs the job to its end.
+func (l *launcher) wait(ctx context.Context) (int, error) {
+	signals := make(chan os.Signal, 32)
+	signal.Notify(signals, forwardedSignals...)
+	defer signal.Stop(signals)
+	for {
+		select {
+		case sig := <-signals:
+			l.forward(sig)
+		case <-ctx.Done():
+			return exitOwn, ctx.Err()
+		case p := <-l.packets:
+			if code, err, over := l.handle(p); over {
+				return code, err
+			}
+		}
+	}
+}
+
+// forwardedSignals reach the program when sent to popcorn run. Those that a
+// terminal sends go to the whole foreground group and reach it by themselves.
+var forwardedSignals = []os.Signal{sys.SIGHUP, sys.SIGINT, sys.SIGQUIT, sys.SIGTERM, sys.SIGUSR1, sys.SIGUSR2,
+	sys.SIGALRM, sys.SIGWINCH}
+
+func (l *launcher) forward(sig os.Signal) {
+	s, ok := sig.(sys.Signal)
+	if !ok || l.guest == 0 {
+		return
+	}
+	fromTerminal := s == sys.SIGINT || s == sys.SIGQUIT || s == sys.SIGWINCH
+	if fromTerminal && sys.Foreground(0) {
+		return
+	}
+	sys.Kill(l.guest, s)
+}
+
+func (l *launcher) handle(p packet) (code int, err error, over bool) {
+	if p.err != nil {
+		p.from.dead = true
+		err := fmt.Errorf("the supervisor of node %d (pid %d) has died; the program was ended", p.from.nid, p.from.pid)
+		if !errors.Is(p.err, io.EOF) {
+			err = fmt.Errorf("%w: %w", err, p.err)
+		}
+		return exitOwn, err, true
+	}
+	m := p.msg
+	if m.Keep {
+		p.from.kept = append(p.from.kept, keep{p.fds})
+	}
+	switch {
+	case m.Addr != "":
+		p.from.addr = m.Addr
+		l.introduce()
+	case m.PID != 0:
+		l.guest = m.PID
+	case m.Errno != 0:
+		return execCode(sys.Errno(m.Errno)), errors.New(m.Error), true
+	case m.Error != "":
+		return exitOwn, errors.New(m.Error), true
+	case m.Ended:
+		return m.Code, nil, true
+	}
+	return 0, nil, false
+}
+
+func execCode(e sys.Errno) int {
+	if e == sys.ENOENT {
+		return 127
+	}
+	return 126
+}
+
+// introduce tells all supervisors each other's addresses, once all are known.
+func (l *launcher) introduce() {
+	var peers []string
+	for _, c := range l.nodes {
+		if c.addr == "" {
+			return
+		}
+		peers = append(peers, c.addr)
+	}
+	for _, c := range l.nodes {
+		sendPacket(c.sock, fromRun{Peers: peers}) // a dead one shows when it is read from
+	}
+}
+
+// endPatience is how long a supervisor may take to end its guest and itself.
+const endPatience = 3 * time.Second
+
+// close ends all supervisors and then every guest that is still there.
+func (l *launcher) close() {
+	close(l.ended)
+	for _, c := range l.nodes {
+		sendPacket(c.sock, fromRun{Quit: true})
+	}
+	deadline := time.Now().Add(endPatience)
+	for _, c := range l.nodes {
+		endChild(c.pid, deadline)
+	}
+	for _, c := range l.nodes {
+		sys.Shutdown(c.sock)
+	}
+	l.readers.Wait()
+	l.drain()
+	for _, c := range l.nodes {
+		for _, k := range c.kept {
+			for i, fd := range k.fds {
+				if i == 0 {
+					sys.PidfdSendSignal(fd, sys.SIGKILL) // EBADF, ESRCH: not a pidfd, or gone
+				}
+			}
+		}
+	}
+	for _, c := range l.nodes {
+		for _, k := range c.kept {
+			for i := len(k.fds) - 1; i >= 0; i-- {
+				if i == 0 {
+					sys.AwaitPidfd(k.fds[i], endPatience)
+				}
+			}
+			for _, fd := range k.fds {
+				sys.Close(fd)
+			}
+		}
+		sys.Close(c.sock)
+	}
+	if len(l.job) > 8 {
+		control.Remove(l.job[:8])
+	}
+	if l.latency != nil {
+		l.latency.Close()
+	}
+}
+
+// drain keeps what supervisors sent last.
+func (l *launcher) drain() {
+	for {
+		select {
+		case p := <-l.packets:
+			if p.msg.Keep {
+				p.from.kept = append(p.from.kept, keep{p.fds})
+			}
+		default:
+			return
+		}
+	}
+}
+
+// endChild waits for a supervisor to end and kills it when it does not.
+func endChild(pid int, deadline time.Time) {
+	fd, err := sys.PidfdOpen(pid, 0)
+	if err == nil {
+		if !sys.AwaitPidfd(fd, time.Until(deadline)) {
+			sys.PidfdSendSignal(fd, sys.SIGKILL)
+		}
+		sys.Close(fd)
+	}
+	sys.Wait(pid, 0)
 }

@@ -1,13 +1,324 @@
 package job
 
 import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"time"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
+	"popcorn/internal/pager"
+	"popcorn/internal/sys"
+	"popcorn/internal/wire"
 )
+
+// meshTimeout is how long supervisors take at most to find each other.
+const meshTimeout = 20 * time.Second
+
+// exitOwn is the exit code for failures of ours, as the command line promises.
+const exitOwn = 125
 
 // Supervise is the body of the internal verb "popcorn supervise": one
 // supervisor process of one job at one node. It returns the exit code.
 func Supervise(args []string) int {
-	fmt.Fprintln(os.Stderr, "popcorn: supervise: not built yet")
-	return 125
+	// The loop makes all ptrace requests, which the kernel ties to a thread.
+	runtime.LockOSThread()
+	if runtime.GOMAXPROCS(0) < 4 {
+		runtime.GOMAXPROCS(4) // two locked threads, and the rest must not wait for them
+	}
+	if len(args) != 2 {
+		fmt.Fprintln(os.Stderr, "popcorn: supervise is internal: use popcorn run")
+		return 2
+	}
+	run, err1 := strconv.Atoi(args[0])
+	file, err2 := strconv.Atoi(args[1])
+	if err1 != nil || err2 != nil {
+		return 2
+	}
+	s := &supervisor{run: run}
+	if err := s.main(file); err != nil {
+		s.report(fromSupervisor{Error: err.Error()})
+		return exitOwn
+	}
+	return 0
 }
+
+// supervisor is what the origin's and a remote's have in common.
+type supervisor struct {
+	cfg    config
+	run    int // socket to popcorn run
+	self   coherence.NodeID
+	loop   *loop
+	tracer *guest.Tracer
+	peers  map[coherence.NodeID]*wire.Conn
+	pager  *pager.Pager
+	epoch  uint16 // of the program's memory; frames of an earlier one are void
+	log    io.Writer
+	events []guest.Event
+	role   role
+	failed error
+	// freed are supervisors' own resources to give back at the end.
+	atEnd []func()
+}
+
+// role is what tells the origin from a remote.
+type role interface {
+	// start begins the work, once all nodes are connected.
+	start() error
+	// traced handles a change of a traced thread.
+	traced(e guest.Event)
+	// frame handles a frame that is not the pager's.
+	frame(from coherence.NodeID, h wire.Header, payload []byte) error
+	// peerLost tells that node n is gone.
+	peerLost(n coherence.NodeID, err error)
+	// finish ends the guest; the loop has ended.
+	finish()
+	// settle runs after every turn of the loop.
+	settle()
+}
+
+func (s *supervisor) main(file int) error {
+	if err := s.configure(file); err != nil {
+		return err
+	}
+	// Signals to the job reach the program; the supervisor ends with the job.
+	signal.Ignore(sys.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), sys.SIGINT, sys.SIGQUIT, sys.SIGHUP, sys.SIGTERM, sys.SIGTSTP, sys.SIGTTIN, sys.SIGTTOU)
+	if err := s.connect(); err != nil {
+		return err
+	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	err := s.role.start()
+	if err == nil {
+		err = s.loop.run()
+	}
+	s.role.finish()
+	for _, f := range s.atEnd {
+		f()
+	}
+	return errors.Join(err, s.failed)
+}
+
+func (s *supervisor) configure(file int) error {
+	f := os.NewFile(uintptr(file), "config")
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	if err := json.Unmarshal(b, &s.cfg); err != nil {
+		return fmt.Errorf("decode configuration: %w", err)
+	}
+	s.self = coherence.NodeID(s.cfg.Node)
+	s.log = io.Discard
+	if s.cfg.Spec.LogFile != "" {
+		log, err := os.OpenFile(s.cfg.Spec.LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return fmt.Errorf("open log file: %w", err)
+		}
+		s.log = log
+		s.atEnd = append(s.atEnd, func() { log.Close() })
+	}
+	return nil
+}
+
+// logf writes a line of the supervisor's log.
+func (s *supervisor) logf(format string, a ...any) {
+	if s.log == io.Discard {
+		return
+	}
+	fmt.Fprintf(s.log, "%.6f node %d: %s\n", sys.Monotonic().Seconds(), s.self, fmt.Sprintf(format, a...))
+}
+
+// report tells run something; that run is gone shows elsewhere.
+func (s *supervisor) report(m fromSupervisor, fds ...int) { sendPacket(s.run, m, fds...) }
+
+// connect joins this node with all others: it dials the lower numbers and is
+// dialled by the higher ones.
+func (s *supervisor) connect() error {
+	ctx, cancel := context.WithTimeout(context.Background(), meshTimeout)
+	defer cancel()
+	s.peers = map[coherence.NodeID]*wire.Conn{}
+	if s.cfg.Spec.Nodes == 1 {
+		return nil
+	}
+	l, err := wire.Listen("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	s.report(fromSupervisor{Addr: l.Addr()})
+	var m fromRun
+	if _, err := recvPacket(s.run, &m); err != nil {
+		return fmt.Errorf("learn peers: %w", err)
+	}
+	me := wire.Hello{Node: uint16(s.cfg.Node), Secret: s.cfg.Secret}
+	id, _ := hex.DecodeString(s.cfg.Job)
+	copy(me.Job[:], id)
+	for n := range s.cfg.Node {
+		conn, _, err := wire.Dial(ctx, m.Peers[n], me)
+		if err != nil {
+			return fmt.Errorf("connect to node %d (%s): %w", n, m.Peers[n], err)
+		}
+		s.peers[coherence.NodeID(n)] = conn
+	}
+	for len(s.peers) < s.cfg.Spec.Nodes-1 {
+		conn, hello, err := l.Accept(ctx, me)
+		var refused *wire.HandshakeError
+		if errors.As(err, &refused) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("accept nodes: %w", err)
+		}
+		s.peers[coherence.NodeID(hello.Node)] = conn
+	}
+	return nil
+}
+
+// prepare makes the loop and puts everything under its eyes.
+func (s *supervisor) prepare() (err error) {
+	if s.loop, err = newLoop(); err != nil {
+		return err
+	}
+	if s.tracer, err = guest.NewTracer(); err != nil {
+		return err
+	}
+	s.atEnd = append(s.atEnd, s.loop.close, s.tracer.Close)
+	s.loop.each = s.settle
+	s.loop.deadline = func() (time.Duration, bool) {
+		if s.pager == nil {
+			return 0, false
+		}
+		return s.pager.Deadline()
+	}
+	s.loop.expired = func() { s.pager.Tick() }
+	if err := s.loop.add(s.tracer.FD(), func(uint32) { s.collect() }); err != nil {
+		return err
+	}
+	for n, c := range s.peers {
+		if err := s.loop.add(c.FD(), func(events uint32) { s.receive(n, c, events) }); err != nil {
+			return err
+		}
+	}
+	if err := s.loop.add(s.run, func(uint32) { s.fromRun() }); err != nil {
+		return err
+	}
+	if s.self == coherence.Home {
+		s.role = newOrigin(s)
+	} else {
+		s.role = newRemote(s)
+	}
+	return nil
+}
+
+// settle runs after every turn of the loop.
+func (s *supervisor) settle() {
+	if s.pager != nil && s.pager.Err() != nil {
+		s.fail(s.pager.Err())
+	}
+	if !s.loop.stopped {
+		s.role.settle()
+	}
+}
+
+// fail ends the job for a reason of ours.
+func (s *supervisor) fail(err error) {
+	if s.failed == nil {
+		s.failed = err
+		s.logf("fail: %v", err)
+	}
+	s.loop.stop()
+}
+
+func (s *supervisor) collect() {
+	s.events = s.tracer.Poll(s.events[:0])
+	for i := 0; i < len(s.events) && !s.loop.stopped; i++ {
+		s.role.traced(s.events[i])
+	}
+}
+
+func (s *supervisor) fromRun() {
+	var m fromRun
+	if _, err := recvPacket(s.run, &m); err != nil || m.Quit {
+		if err != nil {
+			s.logf("run is gone: %v", err)
+		}
+		s.loop.stop()
+	}
+}
+
+func (s *supervisor) receive(n coherence.NodeID, c *wire.Conn, events uint32) {
+	if events&sys.EPOLLOUT != 0 {
+		if c.Flush() == nil && c.Queued() == 0 {
+			s.loop.wantWrite(c.FD(), false)
+		}
+	}
+	err := c.Recv(func(h wire.Header, payload []byte) error { return s.frame(n, h, payload) })
+	if err != nil && !s.loop.stopped {
+		s.loop.remove(c.FD())
+		c.Close()
+		delete(s.peers, n)
+		s.role.peerLost(n, err)
+	}
+}
+
+func (s *supervisor) frame(from coherence.NodeID, h wire.Header, payload []byte) error {
+	if s.loop.stopped {
+		return nil
+	}
+	if h.Type != wire.TCoherence {
+		return s.role.frame(from, h, payload)
+	}
+	kind, mode, epoch := wire.UnpackAux(h.Aux)
+	if epoch != s.epoch || s.pager == nil {
+		return nil
+	}
+	h.Aux = wire.PackAux(kind, mode, 0)
+	return s.pager.Receive(from, h, payload)
+}
+
+// send transmits a frame; a lost peer shows when it is read from.
+func (s *supervisor) send(to coherence.NodeID, h wire.Header, payload ...[]byte) {
+	c := s.peers[to]
+	if c == nil {
+		return
+	}
+	if h.Type == wire.TCoherence {
+		h.Aux |= uint32(s.epoch) << 16
+	}
+	if err := c.Send(h, payload...); err != nil {
+		s.logf("send %v to node %d: %v", h.Type, to, err)
+		return
+	}
+	if c.Queued() > 0 {
+		s.loop.wantWrite(c.FD(), true)
+	}
+}
+
+// machine makes the coherence machine and pager of a new program.
+func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, untouched func(p page) (run, bool), unmapped func(page)) error {
+	m := coherence.New(coherence.Config{
+		Self: s.self, HoldBase: holdBase, HoldMax: holdMax, Untouched: untouched,
+		Verify: s.cfg.Spec.Verify == "all",
+	})
+	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Clock: sys.Monotonic})
+	return s.loop.add(u.FD(), func(uint32) { s.pager.Readable() })
+}
+
+// Minimum time a node keeps a page, so that it makes progress with it, and the
+// most that contention doubles it to.
+const (
+	holdBase = 200 * time.Microsecond
+	holdMax  = 4 * time.Millisecond
+)

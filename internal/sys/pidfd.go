@@ -1,6 +1,10 @@
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // PIDFD_THREAD lets PidfdOpen name a thread (6.9 and newer).
 const PIDFD_THREAD = unix.O_EXCL
@@ -23,3 +27,20 @@ func Tgkill(tgid, tid int, sig Signal) error { return unix.Tgkill(tgid, tid, sig
 
 // Kill sends sig to a process, or to the group -pid when pid is negative.
 func Kill(pid int, sig Signal) error { return unix.Kill(pid, sig) }
+
+// AwaitPidfd waits until the process of a pidfd has ended (it polls readable
+// then); false after d. Any other descriptor is an error and counts as ended.
+func AwaitPidfd(fd int, d time.Duration) bool {
+	deadline := Monotonic() + d
+	for {
+		left := max(deadline-Monotonic(), 0)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, millis(left))
+		if err == unix.EINTR {
+			continue
+		}
+		return n != 0 || err != nil
+	}
+}
+
+// Shutdown ends both directions of a socket, so that who reads from it wakes up.
+func Shutdown(fd int) error { return unix.Shutdown(fd, unix.SHUT_RDWR) }

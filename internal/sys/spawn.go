@@ -11,7 +11,7 @@ import (
 type SpawnAttr struct {
 	Argv, Env []string
 	Dir       string
-	Files     []int // the child's descriptors 0, 1, 2 ...
+	Files     []int // the child's descriptors 0, 1, 2 ...; -1 closed
 	Pgid      int   // process group to join; 0 keeps the parent's, -1 makes a new one
 	Session   bool  // start a new session
 	Pdeathsig Signal
@@ -22,7 +22,10 @@ type SpawnAttr struct {
 func Spawn(path string, a SpawnAttr) (int, error) {
 	files := make([]uintptr, len(a.Files))
 	for i, fd := range a.Files {
-		files[i] = uintptr(fd)
+		files[i] = ^uintptr(0)
+		if fd >= 0 {
+			files[i] = uintptr(fd)
+		}
 	}
 	attr := &syscall.ProcAttr{Dir: a.Dir, Env: a.Env, Files: files, Sys: &syscall.SysProcAttr{
 		Setsid: a.Session, Pdeathsig: syscall.Signal(a.Pdeathsig),
@@ -48,4 +51,33 @@ func WaitPeek() error {
 			return errno
 		}
 	}
+}
+
+// Getpid is this process's id.
+func Getpid() int { return unix.Getpid() }
+
+// Getpgrp is this process's process group.
+func Getpgrp() int { return unix.Getpgrp() }
+
+// Dup2 makes to a duplicate of from, without close-on-exec.
+func Dup2(from, to int) error { return unix.Dup3(from, to, 0) }
+
+// Foreground tells whether this process is in the foreground process group of
+// the terminal on descriptor fd.
+func Foreground(fd int) bool {
+	pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	return err == nil && pgrp == unix.Getpgrp()
+}
+
+// Inherited is the descriptors above standard error that this process got from
+// its parent and would pass on: those without close-on-exec. To be called before
+// anything else opens descriptors.
+func Inherited() []int {
+	var fds []int
+	for fd := 3; fd < 1024; fd++ {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
 }

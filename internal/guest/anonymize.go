@@ -1,0 +1,129 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+// AnonymizeAll makes every writable private file mapping anonymous, so that it
+// can be put under userfaultfd, which takes no private file mappings. Threads of
+// the program must be stopped.
+func (p *Process) AnonymizeAll() error {
+	return p.Anonymize(vm.Range{End: 1 << 47})
+}
+
+// Anonymize does so for the mappings in r, which nobody may write meanwhile.
+func (p *Process) Anonymize(r vm.Range) error {
+	ms, err := p.Mappings()
+	if err != nil {
+		return err
+	}
+	for _, m := range ms {
+		part := m
+		part.Range = m.Range.Intersect(r)
+		if m.Kind != vm.WritableFile || part.Empty() {
+			continue
+		}
+		if err := p.anonymize(part); err != nil {
+			return fmt.Errorf("make %s at %v anonymous: %w", m.Name, part.Range, err)
+		}
+	}
+	return nil
+}
+
+// anonymize builds a copy aside and moves it over the mapping in one call.
+func (p *Process) anonymize(m vm.Mapping) error {
+	const flags = sys.MAP_PRIVATE | sys.MAP_ANONYMOUS | sys.MAP_FIXED | sys.MAP_NORESERVE
+	if _, err := p.ByButler(sys.SYS_MMAP, uint64(StageBase), m.Size(), sys.PROT_READ|sys.PROT_WRITE,
+		flags, ^uint64(0), 0); err != nil {
+		return err
+	}
+	if err := p.copyAside(m.Range); err != nil {
+		p.ByButler(sys.SYS_MUNMAP, uint64(StageBase), m.Size())
+		return err
+	}
+	if _, err := p.ByButler(sys.SYS_MPROTECT, uint64(StageBase), m.Size(), KernelProt(m.Prot)); err != nil {
+		return err
+	}
+	const mayMoveFixed = 3
+	_, err := p.ByButler(sys.SYS_MREMAP, uint64(StageBase), m.Size(), m.Size(), mayMoveFixed, uint64(m.Start))
+	return err
+}
+
+// copyAside copies r to the stage. Pages behind the end of the file have none.
+func (p *Process) copyAside(r vm.Range) error {
+	buf := make([]byte, 1<<20)
+	for at := r.Start; at < r.End; {
+		n := vm.Addr(min(uint64(r.End-at), uint64(len(buf))))
+		err := p.Read(at, buf[:n])
+		if errors.Is(err, sys.EIO) && n > vm.PageSize {
+			buf = buf[:vm.PageSize]
+			continue
+		}
+		if err == nil {
+			err = p.Write(StageBase+(at-r.Start), buf[:n])
+		}
+		if err != nil && !errors.Is(err, sys.EIO) {
+			return err
+		}
+		at += n
+	}
+	return nil
+}
+
+// TidAddress is where the kernel clears the id of the stopped thread tid when
+// it exits; 0 none (prctl(2), PR_GET_TID_ADDRESS).
+func (p *Process) TidAddress(tid int) (vm.Addr, error) {
+	const getTidAddress = 40
+	scratch := MaxSlots - 1
+	if _, err := p.Call(tid, sys.SYS_PRCTL, getTidAddress, uint64(SlotAddr(scratch))); err != nil {
+		return 0, err
+	}
+	return vm.Addr(le64(p.Slots.mem[scratch*slotSize:])), nil
+}
+
+// DropRseq ends the registration of restartable sequences of the stopped thread
+// tid: the kernel would write its CPU number into memory that is away.
+func (p *Process) DropRseq(tid int) error {
+	c, err := sys.GetRseq(tid)
+	if err != nil || c.Ptr == 0 {
+		return nil // an old kernel, or nothing registered
+	}
+	const unregister = 1
+	_, err = p.Call(tid, sys.SYS_RSEQ, c.Ptr, uint64(c.Size), unregister, uint64(c.Signature))
+	return err
+}
+
+// Forget drops what belongs to the program that an exec has replaced.
+func (p *Process) Forget() {
+	p.dropSlots()
+	p.Butler = 0
+}
+
+// Ignore makes the program, still in its stub, find the signals of mask ignored.
+func (p *Process) Ignore(mask uint64) error {
+	if mask == 0 {
+		return nil
+	}
+	scratch, err := p.stackScratch(p.PID)
+	if err != nil {
+		return err
+	}
+	action := make([]byte, 32) // struct kernel_sigaction
+	action[0] = 1              // SIG_IGN
+	if err := p.Write(vm.Addr(scratch), action); err != nil {
+		return err
+	}
+	for sig := uint64(1); sig <= 64; sig++ {
+		if mask>>(sig-1)&1 == 0 {
+			continue
+		}
+		if _, err := p.Call(p.PID, sys.SYS_RT_SIGACTION, sig, scratch, 0, 8); err != nil {
+			return fmt.Errorf("ignore signal %d: %w", sig, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+package job
+
+import (
+	"popcorn/internal/coherence"
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// changesMappings is the calls that addressCall handles.
+var changesMappings = map[uint64]bool{
+	sys.SYS_MMAP: true, sys.SYS_MUNMAP: true, sys.SYS_MREMAP: true, sys.SYS_MPROTECT: true,
+	sys.SYS_PKEY_MPROTECT: true, sys.SYS_BRK: true, sys.SYS_MADVISE: true, sys.SYS_REMAP_FILE_PAGES: true,
+}
+
+// addressCall makes a call that changes mappings other nodes may know: they lose
+// what it takes away before it returns. done gets the result, or handled false
+// when the caller shall just make it.
+func (o *origin) addressCall(nr int, args [6]uint64, done func(ret uint64, handled bool)) {
+	r := rangeOf(args[0], args[1])
+	do := func() uint64 { return o.byButler(nr, args) }
+	switch nr {
+	case sys.SYS_MUNMAP:
+		o.forgetting(r, do, done)
+	case sys.SYS_MADVISE:
+		o.advise(r, args, done)
+	case sys.SYS_BRK:
+		o.brk(args, done)
+	case sys.SYS_MMAP:
+		o.mmap(args, done)
+	case sys.SYS_MPROTECT, sys.SYS_PKEY_MPROTECT:
+		o.protect(r, args, do, done)
+	case sys.SYS_MREMAP:
+		o.mremap(args, do, done)
+	default:
+		done(0, false)
+	}
+}
+
+// rangeOf is the whole pages of a call's range; empty when it wraps around.
+func rangeOf(start, length uint64) vm.Range {
+	end := start + length
+	if end < start || end > 1<<47 {
+		return vm.Range{}
+	}
+	return vm.Range{Start: vm.Addr(start).Down(), End: vm.Addr(end).Up()}
+}
+
+// runsOf is r in runs short enough for a Run's count.
+func runsOf(rs ...vm.Range) []run {
+	const most = vm.Addr(1) << 43
+	var out []run
+	for _, r := range rs {
+		for r.Start < r.End {
+			end := min(r.End, r.Start+most)
+			out = append(out, vm.Range{Start: r.Start, End: end}.Pages())
+			r.Start = end
+		}
+	}
+	return out
+}
+
+func (o *origin) byButler(nr int, args [6]uint64) uint64 {
+	ret, _ := o.proc.ByButler(uint64(nr), args[:]...)
+	return ret
+}
+
+// changed tells every node, and home's own memory, that the mappings of r are
+// no longer what they were.
+func (o *origin) changed(r vm.Range) {
+	if r.Empty() {
+		return
+	}
+	o.mem.Remapped(r)
+	for n, st := range o.nodes {
+		if st.joined {
+			o.send(n, wire.Header{Type: wire.TUnmap, Addr: uint64(r.Start), ID: uint64(r.End)})
+		}
+	}
+}
+
+// forgetting makes a call that drops the content of r.
+func (o *origin) forgetting(r vm.Range, do func() uint64, done func(uint64, bool)) {
+	if r.Empty() {
+		done(do(), true)
+		return
+	}
+	var id uint64
+	id = o.pager.Forget(runsOf(r), func() {
+		ret := do()
+		if failed := ret > ^uint64(4095); !failed {
+			o.changed(r)
+		}
+		o.loop.post(func() { o.release(id) })
+		done(ret, true)
+	})
+}
+
+// keeping makes a call that moves or restricts memory in rs but keeps its content:
+// all of it comes home first.
+func (o *origin) keeping(rs []vm.Range, do func() uint64, done func(uint64, bool)) {
+	var id uint64
+	id = o.pager.Hold(runsOf(rs...), coherence.Write, func() {
+		ret := do()
+		for _, r := range rs {
+			o.changed(r)
+		}
+		o.loop.post(func() { o.release(id) })
+		done(ret, true)
+	})
+}
+
+// release ends a hold unless the program has been replaced meanwhile.
+func (o *origin) release(id uint64) {
+	if o.pager != nil {
+		o.pager.Release(id)
+	}
+}
+
+func (o *origin) advise(r vm.Range, args [6]uint64, done func(uint64, bool)) {
+	const (
+		dontNeed       = 4
+		free           = 8
+		remove         = 9
+		dontNeedLocked = 24
+	)
+	switch args[2] {
+	case free: // may drop at any time: now
+		args[2] = dontNeed
+	case dontNeed, dontNeedLocked, remove, 102, 103:
+	default:
+		done(0, false)
+		return
+	}
+	o.forgettingContent(r, func() uint64 { return o.byButler(sys.SYS_MADVISE, args) }, done)
+}
+
+// forgettingContent is forgetting for a call that leaves the mappings as they are.
+func (o *origin) forgettingContent(r vm.Range, do func() uint64, done func(uint64, bool)) {
+	if r.Empty() {
+		done(do(), true)
+		return
+	}
+	var id uint64
+	id = o.pager.Forget(runsOf(r), func() {
+		ret := do()
+		o.loop.post(func() { o.release(id) })
+		done(ret, true)
+	})
+}
+
+func (o *origin) brk(args [6]uint64, done func(uint64, bool)) {
+	now := o.byButler(sys.SYS_BRK, [6]uint64{})
+	do := func() uint64 { return o.byButler(sys.SYS_BRK, args) }
+	if args[0] == 0 || args[0] >= now {
+		done(do(), true)
+		return
+	}
+	o.forgetting(vm.Range{Start: vm.Addr(args[0]).Up(), End: vm.Addr(now).Up()}, do, done)
+}
+
+func (o *origin) mmap(args [6]uint64, done func(uint64, bool)) {
+	do := func() uint64 {
+		ret := o.byButler(sys.SYS_MMAP, args)
+		if ret <= ^uint64(4095) && args[2]&sys.PROT_WRITE != 0 && args[3]&(sys.MAP_SHARED|sys.MAP_ANONYMOUS) == 0 {
+			if err := o.proc.Anonymize(rangeOf(ret, args[1])); err != nil {
+				o.logf("make file mapping anonymous: %v", err)
+			}
+		}
+		return ret
+	}
+	if args[3]&sys.MAP_FIXED == 0 {
+		done(do(), true)
+		return
+	}
+	o.forgetting(rangeOf(args[0], args[1]), do, done)
+}
+
+func (o *origin) protect(r vm.Range, args [6]uint64, do func() uint64, done func(uint64, bool)) {
+	only, writable := o.addsRights(r, vm.Prot(args[2]&7))
+	if r.Empty() || only && !writable {
+		done(do(), true)
+		return
+	}
+	o.keeping([]vm.Range{r}, func() uint64 {
+		ret := do()
+		if writable {
+			if err := o.proc.Anonymize(r); err != nil {
+				o.logf("make file mapping anonymous: %v", err)
+			}
+		}
+		return ret
+	}, done)
+}
+
+// addsRights tells whether prot takes nothing away from the mappings of r, and
+// whether it makes a private file mapping writable.
+func (o *origin) addsRights(r vm.Range, prot vm.Prot) (only, writable bool) {
+	only = true
+	for at := r.Start; at < r.End; {
+		m, ok, err := o.proc.MappingAt(at)
+		if err != nil || !ok {
+			return only, writable
+		}
+		if m.Prot&^prot != 0 {
+			only = false
+		}
+		if prot&vm.ProtWrite != 0 && m.Kind == vm.Immutable {
+			writable = true
+		}
+		at = m.End
+	}
+	return only, writable
+}
+
+func (o *origin) mremap(args [6]uint64, do func() uint64, done func(uint64, bool)) {
+	const fixed = 2
+	from := rangeOf(args[0], max(args[1], 1))
+	size := args[2]
+	var id uint64
+	work := func() uint64 {
+		ret := do()
+		if ret <= ^uint64(4095) {
+			o.changed(rangeOf(ret, size))
+		}
+		return ret
+	}
+	if args[3]&fixed == 0 || from.Empty() {
+		o.keeping([]vm.Range{from}, work, done)
+		return
+	}
+	// What stood at the target is replaced.
+	id = o.pager.Forget(runsOf(rangeOf(args[4], size)), func() {
+		o.loop.post(func() {
+			o.keeping([]vm.Range{from}, work, func(ret uint64, handled bool) {
+				o.loop.post(func() { o.release(id) })
+				done(ret, handled)
+			})
+		})
+	})
+}

@@ -1,0 +1,414 @@
+package job
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
+	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// notified answers the home listener: doorbells of shadows, address-space calls
+// of threads at home, and calls of children that inherited the filter.
+func (o *origin) notified(events uint32) {
+	n, err := sys.NotifRecv(o.listener)
+	if err != nil {
+		// ENOENT: the caller died before we looked; EAGAIN: nothing there.
+		if events&sys.EPOLLHUP != 0 && events&sys.EPOLLIN == 0 {
+			o.loop.remove(o.listener)
+		}
+		return
+	}
+	if n.Nr == guest.Doorbell {
+		o.answer(n.ID, 0)
+		o.doorbell(n)
+		return
+	}
+	t := o.threads[n.PID]
+	if t == nil || !o.distributed {
+		sys.NotifContinue(o.listener, n.ID)
+		return
+	}
+	o.addressCall(n.Nr, n.Args, func(ret uint64, handled bool) {
+		if !handled {
+			sys.NotifContinue(o.listener, n.ID)
+			return
+		}
+		o.answer(n.ID, ret)
+	})
+}
+
+// answer gives a notification its result. The caller may be gone.
+func (o *origin) answer(id, ret uint64) { answer(o.listener, id, ret) }
+
+func answer(listener int, id, ret uint64) error {
+	if ret > ^uint64(4095) {
+		return sys.NotifSend(listener, id, 0, sys.Errno(-ret))
+	}
+	return sys.NotifSend(listener, id, int64(ret), 0)
+}
+
+func (o *origin) doorbell(n sys.Notif) {
+	t := o.threads[n.PID]
+	if t == nil || t.slot == 0 || guest.SlotOf(n.Args[0]) != t.slot || t.call == nil {
+		o.logf("doorbell of thread %d out of turn", n.PID)
+		return
+	}
+	o.callEnded(t, n.Args[1])
+}
+
+// post has t's shadow make call c.
+func (o *origin) post(t *thread, c *call) {
+	c.posted = true
+	if c.started == 0 {
+		c.started = sys.Monotonic()
+	}
+	t.call = c
+	o.proc.Slots.Post(t.slot, c.nr, c.args)
+}
+
+// callEnded takes the result of t's call to wherever t is.
+func (o *origin) callEnded(t *thread, ret uint64) {
+	c := t.call
+	if o.callAgain(t, c, ret) {
+		return
+	}
+	if c.hold != 0 {
+		o.pager.Release(c.hold)
+		c.hold = 0
+	}
+	if a := t.growing; a != 0 {
+		t.growing = 0
+		o.grown(t, a)
+		return
+	}
+	switch t.where {
+	case calling:
+		t.call = nil
+		t.to(away)
+		o.send(t.node, wire.Header{Type: wire.TCallResult, ID: uint64(t.tid), Addr: ret})
+	case leavingIn:
+		t.call = nil
+		ctx := t.ctx
+		t.ctx = nil
+		ctx.Result(ret)
+		t.to(away)
+		o.arrive(t, ctx)
+	case homeIn:
+		t.call = nil
+		ctx := t.ctx
+		t.ctx = nil
+		ctx.Result(ret)
+		t.to(atHome)
+		o.interrupt(t, func() { o.land(t, ctx, returnRecalled, 0, coherence.Home) })
+	case recalled:
+		c.done, c.ret = true, ret
+	default:
+		t.call = nil
+	}
+}
+
+const maxTries = 50
+
+// callAgain makes a call again that ended for a reason of ours alone: EINTR by
+// a mere stop, or EFAULT because its futex page was away.
+func (o *origin) callAgain(t *thread, c *call, ret uint64) bool {
+	switch -int64(ret) {
+	case int64(sys.EINTR):
+		w, ok := syscalls.Interrupted(int(c.nr))
+		if !ok || !w.EINTR || t.signal != nil || t.where == recalled {
+			return false
+		}
+		if w.Unit == syscalls.Millis && int32(c.args[w.Arg]) > 0 {
+			now := sys.Monotonic()
+			gone := int32((now - c.started) / time.Millisecond)
+			c.args[w.Arg] = uint64(max(int32(c.args[w.Arg])-gone, 0))
+			c.started = now
+		}
+		o.post(t, c)
+		return true
+	case int64(sys.EFAULT):
+		runs := futexPages(c.nr, c.args)
+		if runs == nil || c.tries >= maxTries || t.where == recalled {
+			return false
+		}
+		c.tries++
+		o.postHolding(t, c, runs)
+		return true
+	}
+	return false
+}
+
+// futexPages is the pages that a futex operation must find present and writable,
+// because the kernel does not wait for them.
+func futexPages(nr uint64, args [6]uint64) []run {
+	if nr != sys.SYS_FUTEX {
+		return nil
+	}
+	first := run{First: vm.Addr(args[0]).Page(), N: 1}
+	switch args[1] & 0x7f {
+	case 6, 7, 8, 13: // LOCK_PI, UNLOCK_PI, TRYLOCK_PI, LOCK_PI2
+		return []run{first}
+	case 5, 11, 12: // WAKE_OP, WAIT_REQUEUE_PI, CMP_REQUEUE_PI
+		return []run{first, {First: vm.Addr(args[4]).Page(), N: 1}}
+	}
+	return nil
+}
+
+// blockingHold is how long pages stay held for a call that may block.
+const blockingHold = 5 * time.Millisecond
+
+// postHolding makes a call with pages held at home, at least until it blocks.
+func (o *origin) postHolding(t *thread, c *call, runs []run) {
+	if c.hold != 0 {
+		o.pager.Release(c.hold)
+		c.hold = 0
+	}
+	c.posted = true
+	t.call = c
+	var id uint64
+	id = o.pager.Hold(runs, coherence.Write, func() {
+		if t.where == gone || t.call != c {
+			o.loop.post(func() { o.pager.Release(id) })
+			return
+		}
+		o.populate(runs)
+		c.hold = id
+		o.post(t, c)
+		o.loop.after(blockingHold, func() {
+			if c.hold != 0 && c.hold == id {
+				o.pager.Release(id)
+				c.hold = 0
+			}
+		})
+	})
+}
+
+// populate makes held pages present, which they are not if never touched.
+func (o *origin) populate(runs []run) {
+	for _, r := range runs {
+		for p := r.First; p < r.End(); p++ {
+			o.uffd.ZeroPage(uint64(p.Addr()), vm.PageSize) // EEXIST: it is there
+		}
+	}
+}
+
+// forwarded takes a call that remote thread t makes.
+func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64) {
+	c := &call{nr: nr, args: args, started: sys.Monotonic(), remote: true}
+	if t.where == recalled {
+		t.call = c // not begun: it is made at home, after the signal
+		return
+	}
+	if t.where != away {
+		o.logf("thread %d makes call %d while %v", t.tid, nr, t.where)
+		return
+	}
+	t.to(calling)
+	t.call = c
+	if t.stopped {
+		// Its shadow stands in a stop of the whole process, or on a signal.
+		return
+	}
+	o.begin(t, c)
+}
+
+// begin makes a forwarded call, by the butler when it changes mappings.
+func (o *origin) begin(t *thread, c *call) {
+	if runs := futexPages(c.nr, c.args); runs != nil {
+		o.postHolding(t, c, runs)
+		return
+	}
+	if !changesMappings[c.nr] {
+		o.post(t, c)
+		return
+	}
+	c.posted = true
+	o.addressCall(int(c.nr), c.args, func(ret uint64, handled bool) {
+		if t.call != c {
+			return
+		}
+		if !handled {
+			o.post(t, c)
+			return
+		}
+		o.callEnded(t, ret)
+	})
+}
+
+// peek calls f with n bytes of the program's memory at a, brought home if need be.
+func (o *origin) peek(a vm.Addr, n int, f func([]byte, error)) {
+	b := make([]byte, n)
+	err := o.proc.Read(a, b)
+	if err == nil || !o.distributed || !errors.Is(err, sys.EIO) {
+		f(b, err)
+		return
+	}
+	o.held(a, n, coherence.Read, func() error { return o.proc.Read(a, b) }, func(err error) { f(b, err) })
+}
+
+// poke writes b to the program's memory at a.
+func (o *origin) poke(a vm.Addr, b []byte, f func(error)) {
+	if !o.distributed {
+		f(o.proc.Write(a, b))
+		return
+	}
+	o.held(a, len(b), coherence.Write, func() error { return o.proc.Write(a, b) }, f)
+}
+
+// held runs work with the pages at a held at home, then done.
+func (o *origin) held(a vm.Addr, n int, access coherence.Access, work func() error, done func(error)) {
+	if m, ok, err := o.proc.MappingAt(a); err != nil || !ok || access == coherence.Write && m.Prot&vm.ProtWrite == 0 {
+		done(sys.EFAULT)
+		return
+	}
+	r := vm.Range{Start: a, End: a + vm.Addr(n)}.Pages()
+	var id uint64
+	id = o.pager.Hold([]run{r}, access, func() {
+		o.populate([]run{r})
+		err := work()
+		o.loop.post(func() { o.pager.Release(id) })
+		done(err)
+	})
+}
+
+func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+
+var errProtocol = errors.New("unexpected frame")
+
+// frame implements role.
+func (o *origin) frame(from coherence.NodeID, h wire.Header, payload []byte) error {
+	st := o.nodes[from]
+	switch h.Type {
+	case wire.TJoined:
+		if uint16(h.Addr) == o.epoch {
+			o.nodeJoined(from, h, payload)
+		}
+		return nil
+	case wire.TStatsResult:
+		return o.nodeStats(from, payload)
+	case wire.TGone:
+		o.fail(fmt.Errorf("node %d: %s; the program was ended", from, payload))
+		return nil
+	case wire.TFrozen:
+		return nil
+	}
+	if !st.joined {
+		return nil // of the program before an exec
+	}
+	t := o.threads[int(h.ID)]
+	if t == nil || t.node != from {
+		return nil // the thread has died meanwhile
+	}
+	return o.threadFrame(t, h, payload)
+}
+
+func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
+	switch h.Type {
+	case wire.TCall:
+		nr, args, err := decodeCall(payload)
+		if err != nil {
+			return err
+		}
+		o.stats.forwarded[nr]++
+		o.forwarded(t, nr, args)
+	case wire.TReturn:
+		ctx, err := guest.ParseContext(payload)
+		if err != nil {
+			return err
+		}
+		if t.where != away && t.where != calling && t.where != recalled {
+			return nil
+		}
+		o.returned(t, ctx, h.Aux, h.Addr, h.Flags&flagInCall != 0)
+	case wire.TArrived:
+		o.arrived(t)
+	case wire.TQuery:
+		o.query(t, vm.Addr(h.Addr))
+	default:
+		return errProtocol
+	}
+	return nil
+}
+
+// flagInCall of a TReturn: the thread's call is still being made for it.
+const flagInCall = 1
+
+func (o *origin) nodeJoined(from coherence.NodeID, h wire.Header, payload []byte) {
+	var err error
+	if h.Flags != 0 {
+		err = fmt.Errorf("node %d: %s", from, payload)
+	}
+	o.nodes[from].pid = int(h.Count)
+	o.joined(from, err)
+}
+
+func (o *origin) arrived(t *thread) {
+	if t.since != 0 {
+		o.stats.forward.Add(sys.Monotonic() - t.since)
+		t.since = 0
+	}
+	t.finishMove(nil)
+}
+
+// query answers a remote that knows no mapping at a, or not with enough rights.
+func (o *origin) query(t *thread, a vm.Addr) {
+	m, ok, err := o.proc.MappingAt(a)
+	if err != nil {
+		return // the program is dying
+	}
+	if !ok && o.growsTo(a) && t.where == away {
+		// The stack grows by a touch, which the shadow makes: a futex wait whose
+		// value no fresh page holds returns at once.
+		const waitPrivate = 128
+		t.to(calling)
+		o.post(t, &call{nr: sys.SYS_FUTEX, args: [6]uint64{uint64(a) &^ 3, waitPrivate, 0x504f5021}})
+		t.growing = a
+		return
+	}
+	o.answerQuery(t, a, m, ok)
+}
+
+// grown answers the query that made the stack grow. A recall meanwhile finds the
+// thread in no call.
+func (o *origin) grown(t *thread, a vm.Addr) {
+	t.call = nil
+	if t.where == calling {
+		t.to(away)
+	}
+	m, ok, err := o.proc.MappingAt(a)
+	if err == nil {
+		o.answerQuery(t, a, m, ok)
+	}
+}
+
+func (o *origin) answerQuery(t *thread, a vm.Addr, m vm.Mapping, ok bool) {
+	var payload []byte
+	if ok {
+		payload = encodeMappings([]vm.Mapping{m})
+	}
+	o.send(t.node, wire.Header{Type: wire.TQueryResult, ID: uint64(t.tid), Addr: uint64(a)}, payload)
+}
+
+// stackReach is how far below a stack a touch may make it grow, in bytes; the
+// kernel itself decides by the program's limit.
+const stackReach = 1 << 30
+
+func (o *origin) growsTo(a vm.Addr) bool {
+	ms, err := o.proc.Mappings()
+	if err != nil {
+		return false
+	}
+	for _, m := range ms {
+		if m.Start > a {
+			return m.GrowsDown && m.Start-a < stackReach
+		}
+	}
+	return false
+}

@@ -1,0 +1,65 @@
+package job
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+// encodeMappings is mappings as a frame's payload: start, end, protection, kind,
+// grows-down, then the name with its length.
+func encodeMappings(ms []vm.Mapping) []byte {
+	var b []byte
+	for _, m := range ms {
+		name := m.Name
+		if m.Kind != vm.Local { // only the kernel's own are placed by name
+			name = ""
+		}
+		b = binary.LittleEndian.AppendUint64(b, uint64(m.Start))
+		b = binary.LittleEndian.AppendUint64(b, uint64(m.End))
+		down := byte(0)
+		if m.GrowsDown {
+			down = 1
+		}
+		b = append(b, byte(m.Prot), byte(m.Kind), down, byte(min(len(name), 255)))
+		b = append(b, name[:min(len(name), 255)]...)
+	}
+	return b
+}
+
+func decodeMappings(b []byte) ([]vm.Mapping, error) {
+	var ms []vm.Mapping
+	for len(b) > 0 {
+		if len(b) < 20 || len(b) < 20+int(b[19]) {
+			return nil, fmt.Errorf("decode mappings: %w", sys.EINVAL)
+		}
+		m := vm.Mapping{Range: vm.Range{Start: vm.Addr(binary.LittleEndian.Uint64(b)), End: vm.Addr(binary.LittleEndian.Uint64(b[8:]))},
+			Prot: vm.Prot(b[16]), Kind: vm.Kind(b[17]), GrowsDown: b[18] == 1, Name: string(b[20 : 20+int(b[19])])}
+		ms = append(ms, m)
+		b = b[20+int(b[19]):]
+	}
+	return ms, nil
+}
+
+// encodeCall is a system call's number and arguments as a frame's payload.
+func encodeCall(nr uint64, args [6]uint64) []byte {
+	b := make([]byte, 0, 56)
+	b = binary.LittleEndian.AppendUint64(b, nr)
+	for _, a := range args {
+		b = binary.LittleEndian.AppendUint64(b, a)
+	}
+	return b
+}
+
+func decodeCall(b []byte) (nr uint64, args [6]uint64, err error) {
+	if len(b) != 56 {
+		return 0, args, fmt.Errorf("decode call: %w", sys.EINVAL)
+	}
+	nr = binary.LittleEndian.Uint64(b)
+	for i := range args {
+		args[i] = binary.LittleEndian.Uint64(b[8+8*i:])
+	}
+	return nr, args, nil
+}

@@ -1,0 +1,387 @@
+package job
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// cloned handles a new thread, or a child that is a process of its own.
+func (o *origin) cloned(t *thread) {
+	id, err := sys.EventMsg(t.tid)
+	if err != nil {
+		o.resume(t, 0)
+		return
+	}
+	child := int(id)
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", o.proc.PID, child)); err != nil {
+		o.childMade(t, child)
+		return
+	}
+	n := o.newThread(child, o.placeFor(t))
+	if _, stopped := o.early[child]; stopped {
+		delete(o.early, child)
+		n.stopped = true
+		o.born(n)
+	}
+	o.resume(t, 0)
+}
+
+// placeFor chooses where a new thread of t lives.
+func (o *origin) placeFor(t *thread) coherence.NodeID {
+	spec := &o.cfg.Spec
+	switch {
+	case spec.Spread:
+		o.nextSpread++
+		return coherence.NodeID(o.nextSpread % spec.Nodes)
+	case spec.On >= 0:
+		return coherence.NodeID(spec.On)
+	}
+	return t.place
+}
+
+// born starts a new thread, which stands at its first instruction.
+func (o *origin) born(t *thread) {
+	if o.distributed {
+		o.learnTidAddress(t)
+	}
+	if t.place == coherence.Home {
+		o.resume(t, 0)
+		return
+	}
+	o.depart(t, t.place)
+}
+
+// forked handles a new process.
+func (o *origin) forked(t *thread) {
+	id, err := sys.EventMsg(t.tid)
+	if err != nil {
+		o.resume(t, 0)
+		return
+	}
+	o.childMade(t, int(id))
+}
+
+// childMade lets a child process go and ends the hold that its making needed:
+// the kernel has copied the address space.
+func (o *origin) childMade(t *thread, child int) {
+	o.children[child] = true
+	if _, stopped := o.early[child]; stopped {
+		delete(o.early, child)
+		o.letGo(child)
+	}
+	o.releaseFork(t)
+	o.resume(t, 0)
+}
+
+func (o *origin) releaseFork(t *thread) {
+	if t.forkHold != 0 {
+		o.pager.Release(t.forkHold)
+		t.forkHold = 0
+	}
+}
+
+// trapped handles a call that stops by the filter: Popcorn's own, or one that
+// copies the address space.
+func (o *origin) trapped(t *thread) {
+	var r sys.Regs
+	if err := sys.GetRegs(t.tid, &r); err != nil {
+		return
+	}
+	nr := int(int64(r.Orig_rax))
+	if _, ok := o.abi.Popcorn(nr); ok {
+		o.popcornTrap(t, nr, &r)
+		return
+	}
+	if !o.distributed {
+		o.resume(t, 0)
+		return
+	}
+	args := [6]uint64{r.Rdi, r.Rsi, r.Rdx, r.R10, r.R8, r.R9}
+	if runs := futexPages(uint64(nr), args); runs != nil {
+		o.futexAtHome(t, runs)
+		return
+	}
+	if nr != sys.SYS_CLONE3 {
+		o.copiesMemory(t)
+		return
+	}
+	// clone3: the flags are in memory.
+	o.peek(vm.Addr(r.Rdi), 8, func(b []byte, err error) {
+		const cloneVM = 0x100
+		if err != nil || binary.LittleEndian.Uint64(b)&cloneVM != 0 {
+			o.resume(t, 0)
+			return
+		}
+		o.copiesMemory(t)
+	})
+}
+
+// copiesMemory lets t fork once home has all pages; nobody else may write until
+// the kernel has copied them.
+func (o *origin) copiesMemory(t *thread) {
+	t.forkHold = o.pager.HoldAll(coherence.Read, func() { o.loop.post(func() { o.resume(t, 0) }) })
+}
+
+// futexAtHome lets t make a futex call whose pages must be present at home, and
+// makes it again when they were taken meanwhile.
+func (o *origin) futexAtHome(t *thread, runs []run) {
+	t.futex = runs
+	var id uint64
+	id = o.pager.Hold(runs, coherence.Write, func() {
+		o.populate(runs)
+		o.loop.post(func() {
+			o.loop.after(blockingHold, func() { o.pager.Release(id) })
+			if !t.stopped || t.where == gone {
+				return
+			}
+			t.stopped = false
+			sys.SyscallStep(t.tid, 0)
+		})
+	})
+}
+
+// stepped handles the entry or exit stop of a system call that t is followed
+// through: an errand at home, a fork, an exec.
+func (o *origin) stepped(t *thread) {
+	var r sys.Regs
+	if err := sys.GetRegs(t.tid, &r); err != nil {
+		return
+	}
+	const entry = -int64(sys.ENOSYS) // what rax holds before the call
+	if int64(r.Rax) == entry && !t.entered {
+		t.entered = true
+		o.stepOn(t)
+		return
+	}
+	t.entered = false
+	o.releaseFork(t)
+	if t.futex != nil {
+		o.futexDone(t, &r)
+		return
+	}
+	if t.execing {
+		t.execing = false
+		if t.place != coherence.Home {
+			o.depart(t, t.place)
+			return
+		}
+	}
+	if len(t.onStop) > 0 {
+		o.runOnStop(t)
+		return
+	}
+	if t.errand && !restarting(&r) {
+		o.goBack(t)
+		return
+	}
+	o.resume(t, 0)
+}
+
+// stepOn goes from a call's entry to its exit.
+func (o *origin) stepOn(t *thread) {
+	t.stopped = false
+	if err := sys.SyscallStep(t.tid, 0); err != nil && !errors.Is(err, sys.ESRCH) {
+		o.fail(fmt.Errorf("step thread %d: %w", t.tid, err))
+	}
+}
+
+func (o *origin) futexDone(t *thread, r *sys.Regs) {
+	runs := t.futex
+	t.futex = nil
+	if int64(r.Rax) == -int64(sys.EFAULT) && t.futexTries < maxTries {
+		t.futexTries++
+		t.futex = runs
+		r.Rip -= 2
+		r.Rax, r.Orig_rax = sys.SYS_FUTEX, ^uint64(0)
+		sys.SetRegs(t.tid, r)
+		o.stepOn(t)
+		return
+	}
+	t.futexTries = 0
+	if t.errand && !restarting(r) {
+		o.goBack(t)
+		return
+	}
+	o.resume(t, 0)
+}
+
+// restarting tells whether a call ended only because a signal waits to be
+// delivered: the kernel's own codes, which user code never sees.
+func restarting(r *sys.Regs) bool {
+	ret := int64(r.Rax)
+	return ret <= restartSys && ret >= restartBlock
+}
+
+// execed handles a new program in the process: everything of the old one is
+// gone, here and on all nodes.
+func (o *origin) execed(t *thread) {
+	former, err := sys.EventMsg(t.tid)
+	place := t.place
+	if err == nil && int(former) != t.tid {
+		if f := o.threads[int(former)]; f != nil {
+			place = f.place
+			delete(o.threads, int(former))
+		}
+	}
+	for tid, other := range o.threads {
+		if other != t {
+			other.where = gone
+			delete(o.threads, tid)
+		}
+	}
+	o.resetMemory()
+	fresh := &thread{tid: t.tid, place: place, proposed: -1, stopped: true, execing: true}
+	o.threads[t.tid] = fresh
+	if err := o.proc.Reopen(); err != nil {
+		o.fail(err)
+		return
+	}
+	o.afterExec(fresh)
+}
+
+// afterExec starts a program, which stands in its exec event: at home it just
+// runs, else it is stepped to the end of execve and departs.
+func (o *origin) afterExec(t *thread) {
+	if t.place == coherence.Home {
+		t.execing = false
+	}
+	o.resume(t, 0)
+}
+
+// resetMemory forgets a program's distributed memory and has the nodes forget it.
+func (o *origin) resetMemory() {
+	if !o.distributed {
+		return
+	}
+	o.distributed = false
+	o.butler, o.butlerEnds = 0, false
+	o.loop.remove(o.uffd.FD())
+	o.uffd.Close()
+	o.uffd, o.pager, o.mem = nil, nil, nil
+	o.proc.Forget()
+	o.epoch++
+	for n, st := range o.nodes {
+		if st.joined || len(st.joining) > 0 {
+			o.send(n, wire.Header{Type: wire.TGone, ID: uint64(o.epoch)})
+		}
+		st.joined = false
+		waiting := st.joining
+		st.joining = nil
+		for _, f := range waiting {
+			f(errExeced)
+		}
+	}
+}
+
+var errExeced = errors.New("the program executed another")
+
+// exiting handles a thread about to end, by whatever cause. A dying thread takes
+// no faults: what its kernel part will write must be at home, and stay.
+func (o *origin) exiting(t *thread) {
+	t.exiting = true
+	if o.world != nil {
+		o.world.check()
+	}
+	o.releaseFork(t)
+	if !o.distributed || o.butlerEnds {
+		o.resume0(t)
+		return
+	}
+	if t.call != nil && t.call.hold != 0 {
+		o.pager.Release(t.call.hold)
+		t.call.hold = 0
+	}
+	o.robustPages(t, func(runs []run) {
+		if len(runs) == 0 {
+			o.resume0(t)
+			o.lastThread()
+			return
+		}
+		t.exitHold = o.pager.Hold(runs, coherence.Write, func() {
+			o.populate(runs)
+			o.loop.post(func() {
+				o.resume0(t)
+				o.lastThread()
+			})
+		})
+	})
+}
+
+// resume0 lets a dying thread go on to its end.
+func (o *origin) resume0(t *thread) {
+	t.stopped = false
+	sys.Cont(t.tid, 0) // ESRCH: killed meanwhile
+}
+
+// maxRobust bounds the walk along a robust list, as the kernel's own does
+// (ROBUST_LIST_LIMIT, linux/futex.h), but lower: the list is the program's.
+const maxRobust = 256
+
+// robustPages calls f with the pages a dying thread's kernel part writes: the
+// cleared thread id, and the futexes of the robust list (kernel/futex/core.c).
+func (o *origin) robustPages(t *thread, f func([]run)) {
+	var runs []run
+	add := func(a uint64) {
+		p := vm.Addr(a).Page()
+		for _, r := range runs {
+			if r.Contains(p) {
+				return
+			}
+		}
+		if m, ok, err := o.proc.MappingAt(vm.Addr(a)); err == nil && ok && m.Kind == vm.Coherent {
+			runs = append(runs, run{First: p, N: 1})
+		}
+	}
+	if t.cleartid != 0 {
+		add(uint64(t.cleartid))
+	}
+	head, _, err := sys.GetRobustList(t.tid)
+	if err != nil || head == 0 {
+		f(runs)
+		return
+	}
+	add(head)
+	o.walkRobust(head, add, func() { f(runs) })
+}
+
+// walkRobust follows struct robust_list_head: next, offset of the futex word,
+// entry pending; each entry begins with the next one's address.
+func (o *origin) walkRobust(head uint64, add func(uint64), done func()) {
+	o.peek(vm.Addr(head), 24, func(b []byte, err error) {
+		if err != nil {
+			done()
+			return
+		}
+		next := binary.LittleEndian.Uint64(b)
+		offset := binary.LittleEndian.Uint64(b[8:])
+		if pending := binary.LittleEndian.Uint64(b[16:]) &^ 1; pending != 0 {
+			add(pending)
+			add(pending + offset)
+		}
+		o.walkEntries(head, next, offset, maxRobust, add, done)
+	})
+}
+
+func (o *origin) walkEntries(head, at, offset uint64, left int, add func(uint64), done func()) {
+	at &^= 1 // the low bit marks priority inheritance
+	if at == head || at == 0 || left == 0 {
+		done()
+		return
+	}
+	add(at)
+	add(at + offset)
+	o.peek(vm.Addr(at), 8, func(b []byte, err error) {
+		if err != nil {
+			done()
+			return
+		}
+		o.walkEntries(head, binary.LittleEndian.Uint64(b), offset, left-1, add, done)
+	})
+}

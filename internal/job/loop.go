@@ -1,0 +1,177 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"popcorn/internal/sys"
+)
+
+// loop is a supervisor's only busy thread: it waits for descriptors and clocks
+// and runs their handlers one after the other, so that nothing it owns needs a
+// lock. All ptrace requests are made by it too.
+type loop struct {
+	epoll    *sys.Epoll
+	bell     *sys.EventFD
+	handlers map[uint64]func(events uint32)
+	tokens   map[int]uint64
+	last     uint64
+
+	mu     sync.Mutex
+	posted []func()
+
+	timers []*timer
+	// each runs after every turn; it may look at whatever changed.
+	each func()
+	// deadline is one more clock to wait for, zero for none.
+	deadline func() (time.Duration, bool)
+	expired  func()
+	stopped  bool
+}
+
+// timer runs f once.
+type timer struct {
+	at time.Duration
+	f  func()
+}
+
+func newLoop() (*loop, error) {
+	e, err := sys.NewEpoll()
+	if err != nil {
+		return nil, fmt.Errorf("make epoll: %w", err)
+	}
+	bell, err := sys.NewEventFD()
+	if err != nil {
+		e.Close()
+		return nil, fmt.Errorf("make event descriptor: %w", err)
+	}
+	l := &loop{epoll: e, bell: bell, handlers: map[uint64]func(uint32){}, tokens: map[int]uint64{}}
+	err = l.add(bell.FD(), func(uint32) { bell.Drain() })
+	return l, err
+}
+
+func (l *loop) close() {
+	l.epoll.Close()
+	l.bell.Close()
+}
+
+// add runs f whenever fd is readable.
+func (l *loop) add(fd int, f func(events uint32)) error {
+	l.last++
+	if err := l.epoll.Add(fd, sys.EPOLLIN, l.last); err != nil {
+		return fmt.Errorf("watch descriptor: %w", err)
+	}
+	l.handlers[l.last] = f
+	l.tokens[fd] = l.last
+	return nil
+}
+
+// wantWrite also runs fd's handler when it is writable.
+func (l *loop) wantWrite(fd int, on bool) {
+	events := uint32(sys.EPOLLIN)
+	if on {
+		events |= sys.EPOLLOUT
+	}
+	if t, ok := l.tokens[fd]; ok {
+		l.epoll.Mod(fd, events, t)
+	}
+}
+
+// remove ends watching fd; to be called before it is closed.
+func (l *loop) remove(fd int) {
+	if t, ok := l.tokens[fd]; ok {
+		delete(l.tokens, fd)
+		delete(l.handlers, t)
+		l.epoll.Del(fd)
+	}
+}
+
+// post runs f on the loop; it may be called from any goroutine.
+func (l *loop) post(f func()) {
+	l.mu.Lock()
+	l.posted = append(l.posted, f)
+	l.mu.Unlock()
+	l.bell.Signal()
+}
+
+// after runs f once, d from now.
+func (l *loop) after(d time.Duration, f func()) *timer {
+	t := &timer{sys.Monotonic() + d, f}
+	l.timers = append(l.timers, t)
+	return t
+}
+
+// cancel forgets a timer; nil and fired ones are fine.
+func (l *loop) cancel(t *timer) {
+	for i, o := range l.timers {
+		if o == t {
+			l.timers = append(l.timers[:i], l.timers[i+1:]...)
+			return
+		}
+	}
+}
+
+// stop ends run after the current turn.
+func (l *loop) stop() { l.stopped = true }
+
+func (l *loop) run() error {
+	var events [64]sys.Event
+	for !l.stopped {
+		n, err := l.epoll.Wait(events[:], l.patience())
+		if err != nil && !errors.Is(err, sys.EINTR) {
+			return fmt.Errorf("wait for events: %w", err)
+		}
+		for _, e := range events[:max(n, 0)] {
+			if h := l.handlers[e.Token()]; h != nil {
+				h(e.Events)
+			}
+		}
+		l.runPosted()
+		l.runTimers()
+		l.each()
+	}
+	return nil
+}
+
+// patience is how long to wait at most; negative for ever.
+func (l *loop) patience() time.Duration {
+	next, any := l.deadline()
+	for _, t := range l.timers {
+		if !any || t.at < next {
+			next, any = t.at, true
+		}
+	}
+	if !any {
+		return -1
+	}
+	return max(next-sys.Monotonic(), 0)
+}
+
+func (l *loop) runPosted() {
+	l.mu.Lock()
+	posted := l.posted
+	l.posted = nil
+	l.mu.Unlock()
+	for _, f := range posted {
+		f()
+	}
+}
+
+func (l *loop) runTimers() {
+	now := sys.Monotonic()
+	if at, ok := l.deadline(); ok && at <= now {
+		l.expired()
+	}
+	for i := 0; i < len(l.timers); {
+		t := l.timers[i]
+		if t.at > now {
+			i++
+			continue
+		}
+		l.timers = append(l.timers[:i], l.timers[i+1:]...)
+		t.f()
+		i = 0 // f may have changed the list
+	}
+}

@@ -1,0 +1,424 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/control"
+	"popcorn/internal/guest"
+	"popcorn/internal/pager"
+	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// origin is the supervisor at the node where the job was started: it holds the
+// real process, the directory, and knows where every thread is.
+type origin struct {
+	*supervisor
+	abi      syscalls.ABI
+	proc     *guest.Process
+	butler   int // thread that makes address-space calls, 0 none
+	threads  map[int]*thread
+	early    map[int]sys.WaitStatus // stops of threads not announced yet
+	children map[int]bool           // processes to be let go at their first stop
+	mem      *pager.Home
+	uffd     *sys.UFFD
+	listener int
+	nodes    map[coherence.NodeID]*nodeState
+	// distributed: this program's memory is under our hand.
+	distributed bool
+	starting    bool // distribution is under way
+	waiting     []func(error)
+	world       *worldStop
+	nextSpread  int
+	stoppedJob  bool
+	ended       bool
+	stats       *stats
+	started     time.Time
+	server      *control.Server
+	ending      []func(code int)
+	code        int
+	mappedTo    map[coherence.NodeID]map[vm.Range]bool
+	butlerEnds  bool
+}
+
+// nodeState is what the origin knows of a remote.
+type nodeState struct {
+	joined    bool
+	joining   []func(error)
+	failed    error
+	frozen    bool
+	pid       int // of the stub
+	resetting bool
+	cpu       float64
+	peak      int
+	threads   int
+}
+
+func newOrigin(s *supervisor) *origin {
+	o := &origin{supervisor: s, threads: map[int]*thread{}, early: map[int]sys.WaitStatus{},
+		children: map[int]bool{}, listener: -1, nodes: map[coherence.NodeID]*nodeState{}, started: time.Now(),
+		stats: newStats(), mappedTo: map[coherence.NodeID]map[vm.Range]bool{}}
+	for n := range s.peers {
+		o.nodes[n] = &nodeState{}
+	}
+	return o
+}
+
+func (o *origin) start() (err error) {
+	spec := &o.cfg.Spec
+	if o.abi, err = syscalls.ParseABI(spec.ABI); err != nil {
+		return err
+	}
+	o.proc, err = guest.Start(o.tracer, sys.SpawnAttr{Argv: spec.Argv, Env: spec.Env, Dir: spec.Dir,
+		Files: o.cfg.Files, Pgid: o.cfg.Pgid, Pdeathsig: sys.SIGKILL})
+	if err != nil {
+		return err
+	}
+	o.report(fromSupervisor{Keep: true}, o.proc.Pidfd)
+	if err := o.letGoOfFiles(); err != nil {
+		return err
+	}
+	if err := o.proc.ConfineAtRest(o.abi.Numbers()); err != nil {
+		return err
+	}
+	if err := o.proc.Ignore(o.cfg.Ignored); err != nil {
+		return err
+	}
+	if err := o.proc.Exec(spec.Path); err != nil {
+		var errno sys.Errno
+		if errors.Is(err, guest.ErrExec) && errors.As(err, &errno) {
+			o.report(fromSupervisor{Errno: int(errno), Error: fmt.Sprintf("%s: %v", spec.Path, errno)})
+			o.loop.stop()
+			return nil
+		}
+		return err
+	}
+	if err := o.serve(); err != nil {
+		return err
+	}
+	o.report(fromSupervisor{PID: o.proc.PID})
+	t := o.newThread(o.proc.PID, coherence.NodeID(max(spec.On, 0)))
+	t.stopped = true
+	t.execing = true
+	o.afterExec(t)
+	return nil
+}
+
+// letGoOfFiles gives up the program's descriptors: the supervisor must never
+// share an open file description with a guest, whose write(2) holds its lock
+// while it waits for a page that only the supervisor can serve.
+func (o *origin) letGoOfFiles() error {
+	null, err := sys.Open("/dev/null", sys.O_RDWR|sys.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open /dev/null: %w", err)
+	}
+	defer sys.Close(null)
+	for i, fd := range o.cfg.Files {
+		if fd < 0 {
+			continue
+		}
+		if i <= 2 {
+			err = errors.Join(err, sys.Dup2(null, i))
+		} else {
+			sys.Close(fd)
+		}
+	}
+	return err
+}
+
+// newThread notes a thread that has appeared at home.
+func (o *origin) newThread(tid int, place coherence.NodeID) *thread {
+	t := &thread{tid: tid, place: place, proposed: -1}
+	o.threads[tid] = t
+	o.stats.threads++
+	o.stats.peak(coherence.Home, o.count(coherence.Home))
+	return t
+}
+
+func (o *origin) count(n coherence.NodeID) int {
+	c := 0
+	for _, t := range o.threads {
+		if t.node == n {
+			c++
+		}
+	}
+	return c
+}
+
+// resume lets a stopped thread run on, delivering sig. A thread on an errand is
+// stopped again at the end of its next system call.
+func (o *origin) resume(t *thread, sig sys.Signal) {
+	if !t.stopped {
+		return
+	}
+	t.stopped, t.group = false, false
+	var err error
+	switch {
+	case t.errand && sig != 0:
+		// The stop comes at the handler's first instruction.
+		t.single = true
+		err = sys.SingleStep(t.tid, sig)
+	case t.errand || t.forkHold != 0 || t.execing:
+		err = sys.SyscallStep(t.tid, sig)
+	default:
+		err = sys.Cont(t.tid, sig)
+	}
+	if err != nil && !errors.Is(err, sys.ESRCH) {
+		o.fail(fmt.Errorf("resume thread %d: %w", t.tid, err))
+	}
+}
+
+// interrupt calls f when t, running at home or a shadow, has stopped for it.
+func (o *origin) interrupt(t *thread, f func()) {
+	if t.stopped && !t.group {
+		f()
+		return
+	}
+	t.onStop = append(t.onStop, f)
+	if len(t.onStop) == 1 && !t.stopped {
+		if err := sys.Interrupt(t.tid); err != nil && !errors.Is(err, sys.ESRCH) {
+			o.fail(fmt.Errorf("interrupt thread %d: %w", t.tid, err))
+		}
+	}
+}
+
+// traced implements role.
+func (o *origin) traced(e guest.Event) {
+	t := o.threads[e.TID]
+	switch {
+	case t == nil:
+		o.stranger(e)
+	case !e.Status.Stopped():
+		o.threadGone(t, e)
+	default:
+		t.stopped, t.group = true, false
+		o.threadStopped(t, e.Status)
+	}
+}
+
+// stranger handles an event of something that is no known thread: a new thread
+// or child before its parent's event, the butler, or a child let go.
+func (o *origin) stranger(e guest.Event) {
+	switch {
+	case e.TID == o.butler:
+		o.butlerEvent(e)
+	case !e.Status.Stopped():
+		delete(o.early, e.TID)
+		delete(o.children, e.TID)
+		if e.TID == o.proc.PID {
+			o.programEnded(e)
+		}
+	case o.children[e.TID]:
+		o.letGo(e.TID)
+	default:
+		o.early[e.TID] = e.Status
+	}
+}
+
+func (o *origin) butlerEvent(e guest.Event) {
+	if !e.Status.Stopped() {
+		return
+	}
+	if sys.StopEvent(e.Status) == 0 { // a signal, all of which it blocks
+		sys.Cont(e.TID, e.Status.StopSignal())
+		return
+	}
+	sys.Cont(e.TID, 0)
+}
+
+// letGo stops tracing a child process: it runs on by itself, under the filters
+// it inherited, whose notifications are answered for as long as it lives.
+func (o *origin) letGo(pid int) {
+	delete(o.children, pid)
+	if err := sys.Detach(pid, 0); err != nil && !errors.Is(err, sys.ESRCH) {
+		o.logf("let go of child %d: %v", pid, err)
+	}
+}
+
+func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
+	switch event := sys.StopEvent(status); event {
+	case sys.EVENT_CLONE:
+		o.cloned(t)
+	case sys.EVENT_FORK, sys.EVENT_VFORK:
+		o.forked(t)
+	case sys.EVENT_EXEC:
+		o.execed(t)
+	case sys.EVENT_EXIT:
+		o.exiting(t)
+	case sys.EVENT_SECCOMP:
+		o.trapped(t)
+	case sys.EVENT_STOP:
+		o.interrupted(t, status)
+	default:
+		if status.StopSignal() == sys.SIGTRAP|0x80 {
+			o.stepped(t)
+			return
+		}
+		o.signalled(t, status.StopSignal())
+	}
+}
+
+// interrupted handles a stop that we asked for, or one of the whole process.
+func (o *origin) interrupted(t *thread, status sys.WaitStatus) {
+	if sys.IsGroupStop(status) {
+		o.groupStopped(t)
+		return
+	}
+	if len(t.onStop) == 0 {
+		o.continued(t)
+		o.resume(t, 0)
+		return
+	}
+	o.runOnStop(t)
+}
+
+// runOnStop runs what waited for t to be stopped; each resumes t or keeps it.
+func (o *origin) runOnStop(t *thread) {
+	todo := t.onStop
+	t.onStop = nil
+	for i, f := range todo {
+		if !t.stopped {
+			// The one before has resumed it: the others need a stop of their own.
+			for _, rest := range todo[i:] {
+				o.interrupt(t, rest)
+			}
+			return
+		}
+		f()
+	}
+}
+
+func (o *origin) threadGone(t *thread, e guest.Event) {
+	t.where = gone
+	t.finishMove(control.ErrNoSuchThread)
+	for _, id := range []*uint64{&t.exitHold, &t.forkHold} {
+		if *id != 0 && o.pager != nil {
+			o.pager.Release(*id)
+		}
+		*id = 0
+	}
+	if t.slot > 0 && o.proc.Slots != nil {
+		o.proc.Slots.Free(t.slot)
+		t.slot = 0
+	}
+	for _, f := range t.onStop {
+		f := f
+		o.loop.post(f) // a world that is being stopped counts it
+	}
+	t.onStop = nil
+	delete(o.threads, t.tid)
+	if o.world != nil {
+		o.world.check()
+	}
+	if t.tid == o.proc.PID {
+		o.programEnded(e)
+		return
+	}
+	o.lastThread()
+}
+
+// lastThread ends the butler when no thread of the program is left: it would
+// keep the process alive for ever.
+func (o *origin) lastThread() {
+	if !o.distributed || o.butlerEnds {
+		return
+	}
+	for _, t := range o.threads {
+		if t.tid != o.proc.PID || !t.exiting {
+			return
+		}
+	}
+	const exit = 60
+	o.proc.Slots.Post(0, exit, [6]uint64{})
+	o.butlerEnds = true
+}
+
+// programEnded reports the true status and ends the job.
+func (o *origin) programEnded(e guest.Event) {
+	if o.ended {
+		return
+	}
+	o.ended = true
+	o.code = e.Status.ExitStatus()
+	if e.Status.Signaled() {
+		o.code = 128 + int(e.Status.Signal())
+	}
+	o.stats.home = e.Usage
+	o.logf("program ended: %d", o.code)
+	o.finishStats()
+}
+
+// finishJob is the end, once the statistics are complete.
+func (o *origin) finishJob() {
+	for _, f := range o.ending {
+		f(o.code)
+	}
+	o.ending = nil
+	if err := o.writeStats(); err != nil {
+		o.failed = errors.Join(o.failed, err)
+	}
+	o.report(fromSupervisor{Ended: true, Code: o.code})
+	o.loop.stop()
+}
+
+// finish implements role.
+func (o *origin) finish() {
+	for n := range o.peers {
+		o.send(n, wire.Header{Type: wire.TBye})
+	}
+	if o.server != nil {
+		o.server.Close()
+	}
+	if o.proc != nil {
+		o.proc.Kill()
+		o.reap()
+	}
+	for _, c := range o.peers {
+		c.Flush()
+		c.Close()
+	}
+}
+
+// reap collects the program's threads until the process is gone.
+func (o *origin) reap() {
+	deadline := sys.Monotonic() + reapPatience
+	for !o.ended && sys.Monotonic() < deadline {
+		tid, status, _, err := sys.Wait(-1, sys.WNOHANG)
+		switch {
+		case err != nil:
+			return
+		case tid == 0:
+			time.Sleep(time.Millisecond) // SIGKILL is on its way; nothing else is left to do
+		case tid == o.proc.PID && !status.Stopped():
+			return
+		case status.Stopped():
+			sys.Cont(tid, 0)
+		}
+	}
+}
+
+const reapPatience = 3 * time.Second
+
+// settle implements role.
+func (o *origin) settle() {}
+
+// peerLost implements role. A job that has nothing on the lost node goes on.
+func (o *origin) peerLost(n coherence.NodeID, err error) {
+	st := o.nodes[n]
+	if st == nil || o.ended {
+		return
+	}
+	st.failed = fmt.Errorf("node %d is lost: %w", n, err)
+	o.fail(fmt.Errorf("node %d is lost: %w; the program was ended", n, err))
+}
+
+func readComm(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return string(b)
+}

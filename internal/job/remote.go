@@ -1,0 +1,396 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
+	"popcorn/internal/pager"
+	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// remote is the supervisor at any node but the origin: it holds a stub process
+// whose threads lend their processor to threads of the program.
+type remote struct {
+	*supervisor
+	abi      syscalls.ABI
+	stub     *guest.Remote
+	visitors map[int]*visitor // by thread id at the origin
+	lent     map[int]*visitor // by thread id here
+	pool     []int            // stub threads, stopped, that wait for a visitor
+	mapped   vm.Set
+	memory   *pager.Away
+	homePID  int
+	frozen   bool
+	stats    remoteStats
+}
+
+// visitor is a thread of the program that runs here.
+type visitor struct {
+	tid    int // at the origin
+	stub   int // the thread here that it runs on
+	state  visitorState
+	notif  uint64  // of the call being made for it
+	query  vm.Addr // that home was asked about
+	recall bool
+	held   bool // stopped by a freeze
+	// leaveWith is a call that it shall make at home, seen by notification.
+	leaveWith int
+}
+
+type visitorState uint8
+
+const (
+	running visitorState = iota
+	inCall               // waits for the result of a forwarded call
+	asking               // stopped; home was asked about an address
+	toLeave              // to be stopped and sent home
+)
+
+func newRemote(s *supervisor) *remote {
+	return &remote{supervisor: s, visitors: map[int]*visitor{}, lent: map[int]*visitor{}, stats: newRemoteStats()}
+}
+
+func (r *remote) start() (err error) {
+	r.abi, err = syscalls.ParseABI(r.cfg.Spec.ABI)
+	return err
+}
+
+func (r *remote) settle() {}
+
+func (r *remote) finish() {
+	r.dropStub()
+	for _, c := range r.peers {
+		c.Flush()
+		c.Close()
+	}
+}
+
+// peerLost implements role: without home there is nothing to do here; the loss
+// of another remote is home's to judge.
+func (r *remote) peerLost(n coherence.NodeID, err error) {
+	if n == coherence.Home {
+		r.logf("home is gone: %v", err)
+		r.loop.stop()
+	}
+}
+
+// dropStub ends the stub and collects it.
+func (r *remote) dropStub() {
+	if r.stub == nil {
+		return
+	}
+	r.stats.cpu += cpuSeconds(r.stub.PID)
+	r.loop.remove(r.stub.UFFD.FD())
+	r.loop.remove(r.stub.Listener)
+	pid := r.stub.PID
+	r.stub.Kill()
+	reapAll(pid)
+	r.stub.Close()
+	if r.pager != nil {
+		r.stats.faults.merge(&r.pager.Stats, r.pager.Machine().Stats())
+	}
+	r.stub, r.pager, r.memory = nil, nil, nil
+	r.visitors, r.lent, r.pool = map[int]*visitor{}, map[int]*visitor{}, nil
+	r.mapped = vm.Set{}
+}
+
+// reapAll collects a killed stub's threads until the process is gone.
+func reapAll(pid int) {
+	for {
+		tid, status, _, err := sys.Wait(-1, 0)
+		switch {
+		case err != nil, tid == pid && !status.Stopped():
+			return
+		case status.Stopped():
+			sys.Cont(tid, 0)
+		}
+	}
+}
+
+// frame implements role.
+func (r *remote) frame(from coherence.NodeID, h wire.Header, payload []byte) error {
+	if from != coherence.Home {
+		return nil // between remotes only pages travel
+	}
+	switch h.Type {
+	case wire.TJoin:
+		return r.join(h, payload)
+	case wire.TGone:
+		r.dropStub()
+		r.epoch = uint16(h.ID)
+		return nil
+	case wire.TBye:
+		r.loop.stop()
+		return nil
+	case wire.TStats:
+		r.sendStats()
+		return nil
+	}
+	if r.stub == nil {
+		return nil
+	}
+	switch h.Type {
+	case wire.TMap:
+		return r.mapFrame(payload)
+	case wire.TUnmap:
+		r.unmap(vm.Range{Start: vm.Addr(h.Addr), End: vm.Addr(h.ID)})
+	case wire.TArrive:
+		return r.arrive(int(h.ID), payload)
+	case wire.TCallResult:
+		r.result(int(h.ID), h.Addr)
+	case wire.TRecall:
+		r.recall(int(h.ID))
+	case wire.TQueryResult:
+		return r.answered(int(h.ID), vm.Addr(h.Addr), payload)
+	case wire.TFreeze:
+		r.freeze()
+	case wire.TThaw:
+		r.thaw()
+	default:
+		return errProtocol
+	}
+	return nil
+}
+
+// join starts the stub for the program home describes.
+func (r *remote) join(h wire.Header, payload []byte) error {
+	ms, err := decodeMappings(payload)
+	if err != nil {
+		return err
+	}
+	r.dropStub()
+	r.epoch = uint16(h.ID)
+	r.homePID = int(h.Count)
+	reply := wire.Header{Type: wire.TJoined, Addr: h.ID}
+	if err := r.startStub(ms); err != nil {
+		r.logf("join: %v", err)
+		reply.Flags = 1
+		r.send(coherence.Home, reply, []byte(err.Error()))
+		return nil
+	}
+	reply.Count = uint32(r.stub.PID)
+	r.send(coherence.Home, reply)
+	return nil
+}
+
+func (r *remote) startStub(ms []vm.Mapping) (err error) {
+	classes := guest.RemoteClasses{Local: syscalls.Numbers(syscalls.Local), GoHome: syscalls.Numbers(syscalls.GoHome), Max: 470}
+	classes.GoHome = append(classes.GoHome, syscalls.Numbers(syscalls.Popcorn)...)
+	if r.stub, err = guest.StartRemote(r.tracer, classes, ms); err != nil {
+		return err
+	}
+	r.report(fromSupervisor{Keep: true}, r.stub.Pidfd, r.stub.UFFD.FD(), r.stub.Listener)
+	r.memory = pager.NewAway(r.stub.Memory, r.stub.UFFD, r.mapped.Find)
+	if err := r.newPager(r.memory, r.stub.UFFD, nil, r.unmappedPage); err != nil {
+		return err
+	}
+	if err := r.loop.add(r.stub.Listener, r.notified); err != nil {
+		return err
+	}
+	_, err = r.mapIn(ms)
+	return err
+}
+
+func (r *remote) mapFrame(payload []byte) error {
+	ms, err := decodeMappings(payload)
+	if err != nil {
+		return err
+	}
+	if _, err := r.mapIn(ms); err != nil {
+		r.fail(err)
+	}
+	return nil
+}
+
+// mapIn makes the stub's mappings agree with home's ms, without touching what is
+// mapped already but for its protection: pages lose their write-protection when
+// their mapping is replaced. It tells whether anything changed.
+func (r *remote) mapIn(ms []vm.Mapping) (changed bool, err error) {
+	var fresh, prot []vm.Mapping
+	for _, m := range ms {
+		if !sharable(m.Kind) || m.Range.Overlaps(guest.AgentRange()) {
+			continue
+		}
+		for _, g := range r.mapped.Gaps(m.Range) {
+			part := m
+			part.Range = g
+			fresh = append(fresh, part)
+		}
+		for _, have := range r.mapped.Overlapping(m.Range) {
+			if have.Prot != m.Prot {
+				have.Prot = m.Prot
+				prot = append(prot, have)
+			}
+		}
+	}
+	if err := errors.Join(r.stub.Map(fresh), r.stub.Protect(prot)); err != nil {
+		return false, err
+	}
+	for _, m := range append(fresh, prot...) {
+		r.mapped.Insert(m)
+	}
+	return len(fresh)+len(prot) > 0, nil
+}
+
+// unmap removes what home says has changed in g, but for pages this node has got
+// since: those are of the new mapping already.
+func (r *remote) unmap(g vm.Range) {
+	var gs []vm.Range
+	for _, m := range r.mapped.Overlapping(g) {
+		at := m.Start
+		for p := m.Start.Page(); p.Addr() < m.End; p++ {
+			if r.pager.Machine().Mode(p) == coherence.Invalid {
+				continue
+			}
+			if p.Addr() > at {
+				gs = append(gs, vm.Range{Start: at, End: p.Addr()})
+			}
+			at = (p + 1).Addr()
+		}
+		if at < m.End {
+			gs = append(gs, vm.Range{Start: at, End: m.End})
+		}
+	}
+	r.unmapNow(gs)
+}
+
+func (r *remote) unmapNow(gs []vm.Range) {
+	if len(gs) == 0 {
+		return
+	}
+	if err := r.stub.Unmap(gs); err != nil {
+		r.fail(err)
+		return
+	}
+	for _, g := range gs {
+		r.mapped.Remove(g)
+		r.memory.Unmapped(g)
+		// Who waits for a page there finds out by faulting again.
+		r.stub.UFFD.Wake(uint64(g.Start), g.Size())
+	}
+}
+
+// unmappedPage: home has no memory at p, or not with the right that was wanted.
+func (r *remote) unmappedPage(p page) {
+	g := run{First: p, N: 1}.Range()
+	if len(r.mapped.Overlapping(g)) > 0 {
+		r.unmapNow([]vm.Range{g})
+		return
+	}
+	r.stub.UFFD.Wake(uint64(g.Start), g.Size())
+}
+
+// arrive gives a thread of the program a thread here and lets it run.
+func (r *remote) arrive(tid int, payload []byte) error {
+	ctx, err := guest.ParseContext(payload)
+	if err != nil {
+		return err
+	}
+	stub, err := r.borrow()
+	if err == nil {
+		err = ctx.Load(stub)
+	}
+	if err != nil {
+		r.fail(fmt.Errorf("take thread %d: %w", tid, err))
+		return nil
+	}
+	v := &visitor{tid: tid, stub: stub, leaveWith: -1}
+	r.visitors[tid], r.lent[stub] = v, v
+	r.stats.peak = max(r.stats.peak, len(r.visitors))
+	if r.frozen {
+		v.held = true
+	} else if err := sys.Cont(stub, 0); err != nil {
+		r.fail(fmt.Errorf("start thread %d: %w", tid, err))
+		return nil
+	}
+	r.send(coherence.Home, wire.Header{Type: wire.TArrived, ID: uint64(tid)})
+	return nil
+}
+
+func (r *remote) borrow() (int, error) {
+	if n := len(r.pool); n > 0 {
+		stub := r.pool[n-1]
+		r.pool = r.pool[:n-1]
+		return stub, nil
+	}
+	return r.stub.Spawn()
+}
+
+// sendHome returns a stopped visitor.
+func (r *remote) sendHome(v *visitor, reason uint32, nr uint64, change func(*guest.Context)) {
+	ctx, err := guest.Save(v.stub)
+	if err != nil {
+		if !errors.Is(err, sys.ESRCH) {
+			r.fail(err)
+		}
+		return
+	}
+	if change != nil {
+		change(ctx)
+	}
+	h := wire.Header{Type: wire.TReturn, ID: uint64(v.tid), Addr: nr, Aux: reason}
+	if v.state == inCall {
+		h.Flags = flagInCall
+	}
+	delete(r.visitors, v.tid)
+	delete(r.lent, v.stub)
+	r.pool = append(r.pool, v.stub)
+	r.send(coherence.Home, h, ctx.Append(nil))
+}
+
+// recall stops a visitor and sends it home.
+func (r *remote) recall(tid int) {
+	v := r.visitors[tid]
+	if v == nil {
+		return // it is on its way already
+	}
+	v.recall = true
+	switch {
+	case v.held, v.state == asking:
+		r.sendHome(v, returnRecalled, 0, outOfCall)
+	case v.state == inCall:
+		r.stopInCall(v)
+	default:
+		r.interrupt(v)
+	}
+}
+
+// outOfCall keeps the kernel here from restarting anything.
+func outOfCall(ctx *guest.Context) { ctx.Regs.Orig_rax = ^uint64(0) }
+
+// stopInCall stops a visitor that waits for a call's result: the interrupt first,
+// so that it stops before it runs on with the answer made up here.
+func (r *remote) stopInCall(v *visitor) {
+	r.interrupt(v)
+	answer(r.stub.Listener, v.notif, 0)
+}
+
+func (r *remote) interrupt(v *visitor) {
+	if err := sys.Interrupt(v.stub); err != nil && !errors.Is(err, sys.ESRCH) {
+		r.fail(fmt.Errorf("interrupt thread %d: %w", v.tid, err))
+	}
+}
+
+func (r *remote) freeze() {
+	r.frozen = true
+	for _, v := range r.visitors {
+		if v.state == running && !v.held {
+			r.interrupt(v)
+		}
+	}
+}
+
+func (r *remote) thaw() {
+	r.frozen = false
+	for _, v := range r.visitors {
+		if v.held {
+			v.held = false
+			sys.Cont(v.stub, 0)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package job
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
+	"popcorn/internal/sys"
+	"popcorn/internal/wire"
+)
+
+// signalled handles a signal on its way to a thread's kernel part at home. For a
+// thread that is away the shadow stays stopped on it until the thread is home;
+// the kernel then delivers it in the thread's own context.
+func (o *origin) signalled(t *thread, sig sys.Signal) {
+	if sig == sys.SIGTRAP && t.single {
+		t.single = false
+		o.inHandler(t)
+		return
+	}
+	t.single = false
+	if t.where == atHome || t.where == leaving || !o.caught(t, sig) {
+		o.resume(t, sig)
+		return
+	}
+	o.stats.wentHome["signal"]++
+	t.signal = &delivery{sig: sig}
+	o.settleShadow(t)
+	switch t.where {
+	case homeIn:
+		o.returnedForSignal(t, t.ctx, t.call != nil)
+	case recalled: // someone else wants it home: the signal goes along
+	default:
+		o.recall(t)
+	}
+}
+
+// settleShadow notes how far the shadow, stopped on a signal, is with its call.
+func (o *origin) settleShadow(t *thread) {
+	c := t.call
+	if c == nil || !c.posted || c.done {
+		return
+	}
+	var r sys.Regs
+	if sys.GetRegs(t.tid, &r) != nil {
+		return
+	}
+	switch state, ret := guest.Shadow(&r); state {
+	case guest.ShadowIdle:
+		if !changesMappings[c.nr] { // else the butler is at it
+			o.proc.Slots.Cancel(t.slot)
+			c.posted = false
+		}
+	case guest.ShadowCalling:
+		c.done, c.ret, c.interrupted = true, ret, true
+	case guest.ShadowCalled:
+		c.done, c.ret = true, ret
+	}
+}
+
+// returnedForSignal gives the thread's user state to its shadow, which stands
+// stopped on a signal, and lets the kernel deliver it. A call that the signal
+// interrupted looks to the kernel as if made by the user code itself, so that
+// SA_RESTART and EINTR are decided as always.
+func (o *origin) returnedForSignal(t *thread, ctx *guest.Context, stillCalling bool) {
+	sig := t.signal.sig
+	t.signal = nil
+	if stillCalling {
+		// The butler is at it: it ends soon, then the signal is delivered.
+		t.signal = &delivery{sig: sig}
+		t.ctx = ctx
+		if t.where != homeIn {
+			t.to(homeIn)
+		}
+		return
+	}
+	t.call, t.ctx = nil, nil
+	if t.where != atHome {
+		t.to(atHome)
+	}
+	if err := ctx.Load(t.tid); err != nil {
+		o.logf("load thread %d: %v", t.tid, err)
+	}
+	t.errand = t.place != coherence.Home
+	o.resume(t, sig)
+}
+
+// inHandler goes on with a thread that stands at the first instruction of its
+// signal handler, or where it was when the signal turned out to do nothing.
+func (o *origin) inHandler(t *thread) {
+	if len(t.onStop) > 0 {
+		o.runOnStop(t)
+		return
+	}
+	o.goBack(t)
+}
+
+// caught tells whether a signal runs a handler of the program. One that is
+// ignored, stops or kills needs no thread at home.
+func (o *origin) caught(t *thread, sig sys.Signal) bool {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/task/%d/status", o.proc.PID, t.tid))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if mask, ok := strings.CutPrefix(lines.Text(), "SigCgt:"); ok {
+			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && bits>>(uint(sig)-1)&1 != 0
+		}
+	}
+	return false
+}
+
+// groupStopped handles a stop of the whole process (SIGSTOP and its kin): what
+// runs elsewhere is frozen too, until SIGCONT.
+func (o *origin) groupStopped(t *thread) {
+	t.group = true
+	if !o.stoppedJob {
+		o.stoppedJob = true
+		for n, st := range o.nodes {
+			if st.joined {
+				o.send(n, wire.Header{Type: wire.TFreeze})
+			}
+		}
+	}
+	if len(t.onStop) > 0 {
+		o.runOnStop(t)
+		if !t.stopped {
+			return
+		}
+	}
+	if err := sys.Listen(t.tid); err != nil {
+		o.logf("leave thread %d stopped: %v", t.tid, err)
+	}
+}
+
+// continued handles the end of a stop of the whole process.
+func (o *origin) continued(t *thread) {
+	if !o.stoppedJob {
+		return
+	}
+	o.stoppedJob = false
+	for n, st := range o.nodes {
+		if st.joined {
+			o.send(n, wire.Header{Type: wire.TThaw})
+		}
+	}
+}

@@ -1,0 +1,250 @@
+package job
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/pager"
+	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
+	"popcorn/internal/wire"
+)
+
+// stats is what the origin counts.
+type stats struct {
+	threads   int
+	moves     map[string]uint64 // by direction
+	forward   pager.Histogram
+	forwarded map[uint64]uint64
+	wentHome  map[string]uint64
+	peaks     map[coherence.NodeID]int
+	home      sys.Rusage
+	faults    faultStats
+	remotes   map[coherence.NodeID]remoteReport
+	awaited   int
+}
+
+func newStats() *stats {
+	return &stats{moves: map[string]uint64{}, forwarded: map[uint64]uint64{}, wentHome: map[string]uint64{},
+		peaks: map[coherence.NodeID]int{}, remotes: map[coherence.NodeID]remoteReport{}}
+}
+
+func (s *stats) moved(from, to coherence.NodeID) {
+	switch {
+	case from == coherence.Home && to != coherence.Home:
+		s.moves["out"]++
+	case to == coherence.Home:
+		s.moves["home"]++
+	}
+}
+
+func (s *stats) peak(n coherence.NodeID, threads int) { s.peaks[n] = max(s.peaks[n], threads) }
+
+// faultStats is the pager's and the machine's figures of one node, as sent.
+type faultStats struct {
+	Pager   pager.Stats
+	Machine coherence.Stats
+}
+
+func (f *faultStats) merge(p *pager.Stats, m coherence.Stats) {
+	f.Pager.Merge(p)
+	f.Machine.Merge(m)
+}
+
+// remoteStats is what a remote counts.
+type remoteStats struct {
+	cpu      float64
+	peak     int
+	answered map[int]uint64
+	faults   faultStats
+}
+
+func newRemoteStats() remoteStats { return remoteStats{answered: map[int]uint64{}} }
+
+// remoteReport is a remote's figures on the wire.
+type remoteReport struct {
+	CPU      float64
+	Peak     int
+	Answered map[int]uint64
+	Faults   faultStats
+}
+
+func (r *remote) sendStats() {
+	f := r.stats.faults
+	cpu := r.stats.cpu
+	if r.stub != nil {
+		cpu += cpuSeconds(r.stub.PID)
+		f.merge(&r.pager.Stats, r.pager.Machine().Stats())
+	}
+	b, err := json.Marshal(remoteReport{cpu, r.stats.peak, r.stats.answered, f})
+	if err != nil {
+		r.logf("encode statistics: %v", err)
+	}
+	r.send(coherence.Home, wire.Header{Type: wire.TStatsResult}, b)
+}
+
+// cpuSeconds is the user time of a process, from its stat (proc(5)).
+func cpuSeconds(pid int) float64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 12 {
+		return 0
+	}
+	ticks, _ := strconv.ParseFloat(f[11], 64)
+	const perSecond = 100 // USER_HZ, the same on every Linux
+	return ticks / perSecond
+}
+
+// statsPatience is how long the end of a job waits for the nodes' figures.
+const statsPatience = 2 * time.Second
+
+// finishStats asks all nodes for their figures, then ends the job.
+func (o *origin) finishStats() {
+	if o.cfg.Spec.StatsFile != "" {
+		for n := range o.peers {
+			o.stats.awaited++
+			o.send(n, wire.Header{Type: wire.TStats})
+		}
+	}
+	if o.stats.awaited == 0 {
+		o.finishJob()
+		return
+	}
+	o.loop.after(statsPatience, o.finishJob)
+}
+
+func (o *origin) nodeStats(from coherence.NodeID, payload []byte) error {
+	var r remoteReport
+	if err := json.Unmarshal(payload, &r); err != nil {
+		return fmt.Errorf("decode statistics: %w", err)
+	}
+	o.stats.remotes[from] = r
+	if o.stats.awaited--; o.stats.awaited == 0 && o.ended {
+		o.finishJob()
+	}
+	return nil
+}
+
+type quantiles struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+}
+
+type faultReport struct {
+	Count   uint64    `json:"count"`
+	Latency quantiles `json:"latency_us"`
+}
+
+func reportOf(h *pager.Histogram) faultReport {
+	return faultReport{h.Count, quantiles{h.Quantile(0.5), h.Quantile(0.99)}}
+}
+
+type nodeReport struct {
+	NID     int     `json:"nid"`
+	Name    string  `json:"name"`
+	CPU     float64 `json:"cpu_seconds"`
+	Threads int     `json:"threads_peak"`
+}
+
+type callReport struct {
+	Local     uint64 `json:"local"`
+	Answered  uint64 `json:"answered"`
+	Forwarded uint64 `json:"forwarded"`
+}
+
+// statsDocument is the content of --stats.
+type statsDocument struct {
+	Version    int          `json:"version"`
+	Command    []string     `json:"command"`
+	ExitCode   int          `json:"exit_code"`
+	Seconds    float64      `json:"seconds"`
+	Nodes      []nodeReport `json:"nodes"`
+	Migrations struct {
+		Count     uint64            `json:"count"`
+		Direction map[string]uint64 `json:"direction"`
+		Latency   quantiles         `json:"latency_us"`
+	} `json:"migrations"`
+	Faults map[string]faultReport `json:"faults"`
+	Pages  struct {
+		Sent        uint64 `json:"sent"`
+		Received    uint64 `json:"received"`
+		Prefetched  uint64 `json:"prefetched"`
+		Invalidated uint64 `json:"invalidated"`
+		Zero        uint64 `json:"zero"`
+	} `json:"pages"`
+	Bytes    uint64                `json:"bytes"`
+	Syscalls map[string]callReport `json:"syscalls"`
+	WentHome map[string]uint64     `json:"went_home"`
+}
+
+func (o *origin) document() statsDocument {
+	s := o.stats
+	d := statsDocument{Version: 1, Command: o.cfg.Spec.Argv, ExitCode: o.code,
+		Seconds: time.Since(o.started).Seconds(), Syscalls: map[string]callReport{}, WentHome: s.wentHome}
+	home := float64(s.home.Utime.Sec) + float64(s.home.Utime.Usec)/1e6
+	if !o.ended {
+		home = cpuSeconds(o.proc.PID)
+	}
+	d.Nodes = append(d.Nodes, nodeReport{0, nodeName(0), home, s.peaks[coherence.Home]})
+	all := s.faults
+	if o.pager != nil {
+		all.merge(&o.pager.Stats, o.pager.Machine().Stats())
+	}
+	for n := 1; n < o.cfg.Spec.Nodes; n++ {
+		r := s.remotes[coherence.NodeID(n)]
+		d.Nodes = append(d.Nodes, nodeReport{n, nodeName(n), r.CPU, max(r.Peak, s.peaks[coherence.NodeID(n)])})
+		all.merge(&r.Faults.Pager, r.Faults.Machine)
+		for nr, k := range r.Answered {
+			c := d.Syscalls[syscalls.Lookup(nr).Name]
+			c.Answered += k
+			d.Syscalls[syscalls.Lookup(nr).Name] = c
+		}
+	}
+	for nr, k := range s.forwarded {
+		c := d.Syscalls[syscalls.Lookup(int(nr)).Name]
+		c.Forwarded += k
+		d.Syscalls[syscalls.Lookup(int(nr)).Name] = c
+	}
+	d.Migrations.Direction = s.moves
+	for _, k := range s.moves {
+		d.Migrations.Count += k
+	}
+	d.Migrations.Latency = quantiles{s.forward.Quantile(0.5), s.forward.Quantile(0.99)}
+	p := &all.Pager
+	d.Faults = map[string]faultReport{"read": reportOf(&p.Read), "write": reportOf(&p.Write),
+		"upgrade": reportOf(&p.Upgrade), "zero": {Count: p.Zeros}}
+	d.Pages.Sent, d.Pages.Received, d.Pages.Prefetched, d.Pages.Zero = p.Sent, p.Received, p.Prefetched, p.Zeros
+	d.Pages.Invalidated = all.Machine.Invalidations
+	d.Bytes = p.Bytes
+	return d
+}
+
+func nodeName(n int) string {
+	if n == 0 {
+		return "home"
+	}
+	return fmt.Sprintf("node%d", n)
+}
+
+func (o *origin) writeStats() error {
+	if o.cfg.Spec.StatsFile == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(o.document(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode statistics: %w", err)
+	}
+	if err := os.WriteFile(o.cfg.Spec.StatsFile, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write statistics: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package job
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+type (
+	page = vm.Page
+	run  = vm.Run
+)
+
+// whereabouts is where a thread of the job is. Every place a thread may be
+// stopped or moved is one of these, and moves only between the pairs in legal.
+type whereabouts uint8
+
+const (
+	atHome    whereabouts = iota // runs, or is stopped, at the origin
+	leaving                      // stopped at home until it can go
+	away                         // runs at a remote; its shadow waits
+	calling                      // away, its shadow makes a call for it
+	leavingIn                    // left in the middle of a call, which its shadow finishes first
+	recalled                     // away, asked to come home
+	homeIn                       // back home while its shadow still makes its call
+	gone
+)
+
+var whereNames = [...]string{"home", "leaving", "away", "calling", "leaving in a call", "recalled",
+	"home in a call", "gone"}
+
+func (w whereabouts) String() string { return whereNames[w] }
+
+var legal = map[whereabouts][]whereabouts{
+	atHome:    {leaving, gone},
+	leaving:   {away, leavingIn, atHome, gone},
+	away:      {calling, recalled, atHome, away, gone},
+	calling:   {away, recalled, gone},
+	leavingIn: {away, recalled, leavingIn, atHome, homeIn, gone},
+	recalled:  {atHome, homeIn, away, gone},
+	homeIn:    {atHome, recalled, leavingIn, gone},
+	gone:      {},
+}
+
+// thread is one thread of the program, known by the kernel's id at the origin.
+type thread struct {
+	tid   int
+	where whereabouts
+	node  coherence.NodeID // where it is, or is going to
+	// place is where placement or a person wants it: a thread that is home on an
+	// errand goes back there.
+	place    coherence.NodeID
+	proposed int // by propose_migration; -1 none
+	slot     int // of the shadow, 0 none
+
+	stopped    bool // in a ptrace-stop that nobody has resumed
+	group      bool // that stop is one of the whole process
+	onStop     []func()
+	errand     bool // home for something, to be stepped until it is done
+	single     bool // being single-stepped into a signal handler
+	exiting    bool
+	execing    bool
+	entered    bool // stands between a followed call's entry and its exit
+	futex      []run
+	futexTries int
+	forkHold   uint64 // holds the memory until its fork is done
+	exitHold   uint64
+
+	ctx      *guest.Context // of a thread in a call: what it resumes with
+	call     *call          // being made by the shadow
+	signal   *delivery      // waits for the thread to come home
+	since    time.Duration  // when the move under way began
+	moved    []func(error)  // who waits for it
+	cleartid vm.Addr
+	growing  vm.Addr // address the shadow touches so that the stack grows
+	comm     string
+}
+
+// delivery is a signal on which the shadow stands stopped.
+type delivery struct {
+	sig sys.Signal
+}
+
+// call is a system call made by a shadow.
+type call struct {
+	nr      uint64
+	args    [6]uint64
+	started time.Duration
+	posted  bool // the shadow or the butler is at it
+	done    bool // it has ended, with ret, before its thread was home
+	ret     uint64
+	// remote tells that a node waits for the result.
+	remote      bool
+	hold        uint64
+	tries       int
+	interrupted bool // done with a code that only the kernel may interpret
+}
+
+func (t *thread) to(w whereabouts) {
+	for _, ok := range legal[t.where] {
+		if ok == w {
+			t.where = w
+			return
+		}
+	}
+	panic(fmt.Sprintf("thread %d goes from %v to %v", t.tid, t.where, w))
+}
+
+// isAway tells whether user code of the thread is not at home.
+func (t *thread) isAway() bool {
+	switch t.where {
+	case away, calling, leavingIn, recalled:
+		return true
+	}
+	return false
+}
+
+// arrivedAt calls those who wait for a move.
+func (t *thread) finishMove(err error) {
+	waiters := t.moved
+	t.moved = nil
+	for _, f := range waiters {
+		f(err)
+	}
+}
+
+func (t *thread) name(pid int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/comm", pid, t.tid))
+	if err == nil {
+		t.comm = strings.TrimSuffix(string(b), "\n")
+	}
+	return t.comm
+}

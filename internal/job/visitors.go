@@ -1,0 +1,234 @@
+package job
+
+import (
+	"fmt"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
+	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// traced implements role.
+func (r *remote) traced(e guest.Event) {
+	v := r.lent[e.TID]
+	switch {
+	case !e.Status.Stopped():
+		if r.stub != nil && (e.TID == r.stub.PID || v != nil) {
+			r.guestDied(e)
+		}
+	case sys.StopEvent(e.Status) == sys.EVENT_EXIT:
+		sys.Cont(e.TID, 0)
+	case v == nil:
+		r.strange(e)
+	default:
+		r.visitorStopped(v, e.Status)
+	}
+}
+
+// guestDied: somebody killed the stub. Pages only it had are lost.
+func (r *remote) guestDied(e guest.Event) {
+	how := fmt.Sprintf("exited with status %d", e.Status.ExitStatus())
+	if e.Status.Signaled() {
+		how = fmt.Sprintf("was killed by %v", e.Status.Signal())
+	}
+	text := fmt.Sprintf("the process that runs its threads (pid %d) %s", r.stub.PID, how)
+	r.send(coherence.Home, wire.Header{Type: wire.TGone}, []byte(text))
+	r.fail(fmt.Errorf("node %d: %s", r.self, text))
+}
+
+// strange handles a stop of a thread without visitor: one in the pool, or the
+// stub's own, that was interrupted late. One made by the guest itself, through
+// the agent's code, is an attack: the guest ends.
+func (r *remote) strange(e guest.Event) {
+	if r.stub == nil {
+		return
+	}
+	if r.stub.Own(e.TID) || r.pooled(e.TID) {
+		return
+	}
+	r.logf("stray thread %d, status %#x", e.TID, uint32(e.Status))
+	r.stub.Kill()
+}
+
+func (r *remote) pooled(tid int) bool {
+	for _, p := range r.pool {
+		if p == tid {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *remote) visitorStopped(v *visitor, status sys.WaitStatus) {
+	switch sys.StopEvent(status) {
+	case sys.EVENT_SECCOMP:
+		r.goesHome(v)
+	case sys.EVENT_STOP:
+		r.interrupted(v)
+	case 0:
+		r.faulted(v, status.StopSignal())
+	default:
+		sys.Cont(v.stub, 0)
+	}
+}
+
+// goesHome handles a call that the thread must make at home itself.
+func (r *remote) goesHome(v *visitor) {
+	var regs sys.Regs
+	if sys.GetRegs(v.stub, &regs) != nil {
+		return
+	}
+	r.leave(v, int(int64(regs.Orig_rax)))
+}
+
+// leave sends a visitor home, which stands after the instruction of call nr.
+func (r *remote) leave(v *visitor, nr int) {
+	if _, ok := r.abi.Popcorn(nr); ok {
+		r.sendHome(v, returnPopcorn, uint64(nr), func(c *guest.Context) { c.Result(0) })
+		return
+	}
+	r.sendHome(v, returnCall, uint64(nr), func(c *guest.Context) { c.Again(uint64(nr)) })
+}
+
+// interrupted handles a stop that we asked for.
+func (r *remote) interrupted(v *visitor) {
+	switch {
+	case v.leaveWith >= 0:
+		nr := v.leaveWith
+		v.state = running
+		r.leave(v, nr)
+	case v.recall:
+		r.sendHome(v, returnRecalled, 0, outOfCall)
+	case r.frozen:
+		v.held = true
+	default:
+		sys.Cont(v.stub, 0)
+	}
+}
+
+// faulted handles a signal the thread caused here. One about an address may only
+// mean that this node does not know the mapping yet; any other happens again at
+// home, where it is delivered.
+func (r *remote) faulted(v *visitor, sig sys.Signal) {
+	info, err := sys.GetSigInfo(v.stub)
+	if err != nil {
+		return
+	}
+	if info.Code() <= 0 { // sent by somebody on this host
+		sys.Cont(v.stub, 0)
+		return
+	}
+	const kernelMade = 0x80 // SI_KERNEL: no address, as for a non-canonical one
+	if sig == sys.SIGSEGV && info.Code() != kernelMade {
+		v.state, v.query = asking, vm.Addr(info.Addr())
+		r.send(coherence.Home, wire.Header{Type: wire.TQuery, ID: uint64(v.tid), Addr: info.Addr()})
+		return
+	}
+	r.sendHome(v, returnFault, uint64(sig), func(c *guest.Context) {
+		outOfCall(c)
+		if sig == sys.SIGTRAP && info.Code() == kernelMade {
+			c.Regs.Rip-- // over the breakpoint instruction
+		}
+	})
+}
+
+// answered takes home's word about the address at which a visitor faulted.
+func (r *remote) answered(tid int, a vm.Addr, payload []byte) error {
+	v := r.visitors[tid]
+	if v == nil || v.state != asking || v.query != a {
+		return nil
+	}
+	ms, err := decodeMappings(payload)
+	if err != nil {
+		return err
+	}
+	changed, err := r.mapIn(ms)
+	if err != nil {
+		r.fail(err)
+		return nil
+	}
+	if changed {
+		v.state = running
+		if r.frozen {
+			v.held = true
+			return nil
+		}
+		sys.Cont(v.stub, 0)
+		return nil
+	}
+	reason := returnFault
+	if len(ms) == 1 && !sharable(ms[0].Kind) {
+		reason = returnTouch
+	}
+	v.state = running
+	r.sendHome(v, reason, 0, outOfCall)
+	return nil
+}
+
+// notified takes a call of a visitor.
+func (r *remote) notified(events uint32) {
+	n, err := sys.NotifRecv(r.stub.Listener)
+	if err != nil {
+		if events&sys.EPOLLHUP != 0 && events&sys.EPOLLIN == 0 {
+			r.loop.remove(r.stub.Listener)
+		}
+		return
+	}
+	v := r.lent[n.PID]
+	if v == nil {
+		r.logf("call %d of stray thread %d", n.Nr, n.PID)
+		r.stub.Kill()
+		return
+	}
+	v.notif = n.ID
+	if _, ok := r.abi.Popcorn(n.Nr); ok {
+		r.leaveFromCall(v, n.Nr)
+		return
+	}
+	switch e := syscalls.LookupCall(n.Nr, n.Args); e.Class {
+	case syscalls.Answered:
+		r.stats.answered[n.Nr]++
+		r.answerIdentity(v, n)
+	case syscalls.GoHome:
+		r.leaveFromCall(v, n.Nr)
+	default:
+		v.state = inCall
+		r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args))
+	}
+}
+
+// leaveFromCall sends a visitor home that waits in a notification.
+func (r *remote) leaveFromCall(v *visitor, nr int) {
+	v.state, v.leaveWith = toLeave, nr
+	r.stopInCall(v)
+}
+
+func (r *remote) answerIdentity(v *visitor, n sys.Notif) {
+	ret := uint64(0)
+	switch n.Nr {
+	case sys.SYS_GETPID:
+		ret = uint64(r.homePID)
+	case sys.SYS_GETTID:
+		ret = uint64(v.tid)
+	}
+	answer(r.stub.Listener, n.ID, ret)
+}
+
+// result gives a visitor the result of its forwarded call.
+func (r *remote) result(tid int, ret uint64) {
+	v := r.visitors[tid]
+	if v == nil || v.state != inCall {
+		return
+	}
+	v.state = running
+	if v.recall {
+		return // stopped by now; home knows
+	}
+	if r.frozen {
+		r.interrupt(v)
+	}
+	answer(r.stub.Listener, v.notif, ret)
+}

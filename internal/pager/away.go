@@ -1,0 +1,150 @@
+package pager
+
+import (
+	"errors"
+	"fmt"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// Away is a remote's memory: a memfd in which a page's offset is its address,
+// mapped by the stub. The supervisor reads and punches it without the guest.
+type Away struct {
+	fd     int
+	uffd   *sys.UFFD
+	mapped func(a vm.Addr) (vm.Mapping, bool)
+	// open is runs of untouched memory, all granted to this node and taken off
+	// the userfaultfd, so that the kernel fills them with zeros by itself.
+	open []vm.Run
+	zero [vm.PageSize]byte
+}
+
+// openAbove is the pages from which a grant of zeros is left to the kernel.
+const openAbove = 16
+
+// NewAway makes the memory of a stub; mapped finds the stub's mappings.
+func NewAway(memfd int, u *sys.UFFD, mapped func(vm.Addr) (vm.Mapping, bool)) *Away {
+	return &Away{fd: memfd, uffd: u, mapped: mapped}
+}
+
+// close puts open runs that touch r back under the userfaultfd.
+func (a *Away) close(r vm.Run) error {
+	keep := a.open[:0]
+	var err error
+	for _, o := range a.open {
+		if o.First >= r.End() || r.First >= o.End() {
+			keep = append(keep, o)
+			continue
+		}
+		err = errors.Join(err, a.register(o))
+	}
+	a.open = keep
+	return err
+}
+
+func (a *Away) register(r vm.Run) error {
+	g := r.Range()
+	_, err := a.uffd.Register(uint64(g.Start), g.Size(), sys.RegisterModeMissing|sys.RegisterModeWP)
+	return mapped(err)
+}
+
+// Get implements Memory.
+func (a *Away) Get(r vm.Run, op coherence.Op, _ coherence.Mode, b []byte) ([]byte, bool, error) {
+	if err := a.close(r); err != nil {
+		return b, false, err
+	}
+	if op != coherence.Copy {
+		g := r.Range()
+		if err := mapped(a.uffd.WriteProtect(uint64(g.Start), g.Size(), true)); err != nil {
+			return b, false, err
+		}
+	}
+	at := len(b)
+	b = grow(b, int(r.N)*vm.PageSize)
+	if _, err := sys.Pread(a.fd, b[at:], int64(r.First.Addr())); err != nil {
+		return b, false, fmt.Errorf("read guest memory at %v: %w", r, err)
+	}
+	if op == coherence.Take {
+		if err := a.punch(r); err != nil {
+			return b, false, err
+		}
+	}
+	for p := b[at:]; len(p) > 0; p = p[vm.PageSize:] {
+		if !wire.IsZero(p[:vm.PageSize]) {
+			return b, false, nil
+		}
+	}
+	return b, true, nil
+}
+
+func (a *Away) punch(r vm.Run) error {
+	g := r.Range()
+	if err := sys.PunchHole(a.fd, int64(g.Start), int64(g.Size())); err != nil {
+		return fmt.Errorf("zap %v: %w", r, err)
+	}
+	return nil
+}
+
+// Put implements Memory.
+func (a *Away) Put(first vm.Page, pages wire.Pages, shared bool) error {
+	return put(a.uffd, first, pages, shared, a.zero[:])
+}
+
+// PutZero implements Memory.
+func (a *Away) PutZero(r vm.Run, shared bool) error {
+	g := r.Range()
+	switch {
+	case shared:
+		for p := r.First; p < r.End(); p++ {
+			if err := putPage(a.uffd, p, a.zero[:], true); err != nil {
+				return err
+			}
+		}
+		return nil
+	case r.N <= openAbove:
+		return mapped(a.uffd.ZeroPage(uint64(g.Start), g.Size()))
+	}
+	if err := mapped(a.uffd.Unregister(uint64(g.Start), g.Size())); err != nil {
+		return err
+	}
+	a.open = append(a.open, r)
+	return a.uffd.Wake(uint64(g.Start), g.Size())
+}
+
+// Unprotect implements Memory.
+func (a *Away) Unprotect(r vm.Run) error {
+	g := r.Range()
+	return mapped(a.uffd.WriteProtect(uint64(g.Start), g.Size(), false))
+}
+
+// Drop implements Memory.
+func (a *Away) Drop(r vm.Run) error { return errors.Join(a.close(r), a.punch(r)) }
+
+// Wake implements Memory.
+func (a *Away) Wake(p vm.Page, mode coherence.Mode) error { return wake(a.uffd, p, mode, a.zero[:]) }
+
+// Bound implements Memory.
+func (a *Away) Bound(p vm.Page, n uint32) uint32 {
+	if n == 1 {
+		return 1
+	}
+	m, ok := a.mapped(p.Addr())
+	if !ok {
+		return 1
+	}
+	return min(n, uint32(min(m.End.Page()-p, maxAhead)))
+}
+
+// Unmapped tells that the mappings in r are gone from the stub.
+func (a *Away) Unmapped(r vm.Range) {
+	keep := a.open[:0]
+	for _, o := range a.open {
+		if !o.Range().Overlaps(r) {
+			keep = append(keep, o)
+		}
+	}
+	a.open = keep
+}

@@ -1,0 +1,358 @@
+package pager
+
+import (
+	"errors"
+	"fmt"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// Guest is what home's memory needs of the origin's process.
+type Guest interface {
+	Read(a vm.Addr, b []byte) error
+	Present(r vm.Run, present []bool) error
+	MappingAt(a vm.Addr) (vm.Mapping, bool, error)
+	// ByButler makes an address-space call inside the guest.
+	ByButler(nr uint64, args ...uint64) (uint64, error)
+}
+
+// Home is the origin's memory: the program's own anonymous mappings. A chunk of
+// it is put under the userfaultfd when another node first wants something of it.
+type Home struct {
+	guest Guest
+	uffd  *sys.UFFD
+	// registered has a bit for every page under the userfaultfd.
+	registered map[vm.Chunk]*chunkBits
+	zeros      [maxAhead * vm.PageSize]byte
+	present    [vm.ChunkPages]bool
+}
+
+type chunkBits [vm.ChunkPages / 64]uint64
+
+func (b *chunkBits) has(p vm.Page) bool {
+	i := p % vm.ChunkPages
+	return b[i/64]>>(i%64)&1 != 0
+}
+
+func (b *chunkBits) set(p vm.Page, on bool) {
+	i := p % vm.ChunkPages
+	if on {
+		b[i/64] |= 1 << (i % 64)
+	} else {
+		b[i/64] &^= 1 << (i % 64)
+	}
+}
+
+// NewHome makes the memory of the origin's guest.
+func NewHome(g Guest, u *sys.UFFD) *Home {
+	return &Home{guest: g, uffd: u, registered: map[vm.Chunk]*chunkBits{}}
+}
+
+// Remapped tells that the kernel dropped or replaced the mappings in r, and the
+// registrations with them.
+func (h *Home) Remapped(r vm.Range) {
+	for c, bits := range h.registered {
+		part := vm.Range{Start: c.Addr(), End: (c + 1).Addr()}.Intersect(r)
+		if part.Empty() {
+			continue
+		}
+		for run := part.Pages(); run.N > 0; run.First, run.N = run.First+1, run.N-1 {
+			bits.set(run.First, false)
+		}
+	}
+}
+
+// register makes sure page p's surroundings are under the userfaultfd and tells
+// the mapping.
+func (h *Home) register(p vm.Page) (vm.Mapping, error) {
+	m, ok, err := h.guest.MappingAt(p.Addr())
+	if err != nil {
+		return m, err
+	}
+	if !ok {
+		return m, ErrNoMapping
+	}
+	if m.Kind != vm.Coherent {
+		return m, nil
+	}
+	c := p.Chunk()
+	bits := h.registered[c]
+	if bits != nil && bits.has(p) {
+		return m, nil
+	}
+	part := m.Range.Intersect(vm.Range{Start: c.Addr(), End: (c + 1).Addr()})
+	if _, err := h.uffd.Register(uint64(part.Start), part.Size(), sys.RegisterModeMissing|sys.RegisterModeWP); err != nil {
+		return m, fmt.Errorf("register %v with userfaultfd: %w", part, err)
+	}
+	if bits == nil {
+		bits = &chunkBits{}
+		h.registered[c] = bits
+	}
+	for run := part.Pages(); run.N > 0; run.First, run.N = run.First+1, run.N-1 {
+		bits.set(run.First, true)
+	}
+	return m, nil
+}
+
+// allows tells whether a mapping can be granted in mode.
+func allows(m vm.Mapping, mode coherence.Mode) bool {
+	if mode == coherence.Exclusive && m.Prot&vm.ProtWrite == 0 {
+		return false
+	}
+	return m.Kind == vm.Coherent || m.Kind == vm.Immutable && mode == coherence.Shared
+}
+
+// part is a piece of a run with one kind of mapping.
+type part struct {
+	vm.Run
+	kind vm.Kind
+}
+
+// parts prepares the mappings under r for being granted in mode.
+func (h *Home) parts(r vm.Run, mode coherence.Mode) ([]part, error) {
+	var out []part
+	for at := r.First; at < r.End(); {
+		m, err := h.register(at)
+		if err != nil {
+			return nil, err
+		}
+		if !allows(m, mode) {
+			return nil, ErrNoMapping
+		}
+		end := min(m.End.Page(), r.End(), (at.Chunk() + 1).Page())
+		out = append(out, part{vm.Run{First: at, N: uint32(end - at)}, m.Kind})
+		at = end
+	}
+	return out, nil
+}
+
+// Get implements Memory. The order is: write-protect, read, zap; without the
+// write-protection writes between read and zap would be lost.
+func (h *Home) Get(r vm.Run, op coherence.Op, mode coherence.Mode, b []byte) ([]byte, bool, error) {
+	parts, err := h.parts(r, mode)
+	if err != nil {
+		return b, false, err
+	}
+	zero := true
+	for _, p := range parts {
+		if p.kind == vm.Immutable {
+			b, err = h.readFile(p.Run, b)
+			zero = false
+		} else {
+			var none bool
+			b, none, err = h.getAnonymous(p.Run, op, b)
+			zero = zero && none
+		}
+		if err != nil {
+			return b, false, err
+		}
+	}
+	return b, zero, nil
+}
+
+func (h *Home) getAnonymous(r vm.Run, op coherence.Op, b []byte) ([]byte, bool, error) {
+	if op != coherence.Copy {
+		if err := h.protect(r, true); err != nil {
+			return b, false, err
+		}
+	}
+	b, none, err := h.read(r, b)
+	if err != nil || op != coherence.Take || none {
+		return b, none, err
+	}
+	return b, false, h.Drop(r)
+}
+
+// read appends the bytes of r; pages the kernel has nothing for are zeros.
+func (h *Home) read(r vm.Run, b []byte) (out []byte, none bool, err error) {
+	present := h.present[:r.N]
+	if err := h.guest.Present(r, present); err != nil {
+		return b, false, err
+	}
+	none = true
+	for i := 0; i < len(present); {
+		j := i + 1
+		for j < len(present) && present[j] == present[i] {
+			j++
+		}
+		at := len(b)
+		b = grow(b, (j-i)*vm.PageSize)
+		if present[i] {
+			none = false
+			if err := h.guest.Read((r.First + vm.Page(i)).Addr(), b[at:]); err != nil {
+				return b, false, err
+			}
+		} else {
+			clear(b[at:])
+		}
+		i = j
+	}
+	return b, none, nil
+}
+
+// readFile appends pages of a file mapping; behind the file's end are zeros.
+func (h *Home) readFile(r vm.Run, b []byte) ([]byte, error) {
+	at := len(b)
+	b = grow(b, int(r.N)*vm.PageSize)
+	if h.guest.Read(r.First.Addr(), b[at:]) == nil {
+		return b, nil
+	}
+	for i := range r.N {
+		page := b[at+int(i)*vm.PageSize:][:vm.PageSize]
+		if err := h.guest.Read((r.First + vm.Page(i)).Addr(), page); err != nil {
+			if !errors.Is(err, sys.EIO) {
+				return b, err
+			}
+			clear(page)
+		}
+	}
+	return b, nil
+}
+
+// grow lengthens b by n bytes.
+func grow(b []byte, n int) []byte {
+	if cap(b)-len(b) < n {
+		bigger := make([]byte, len(b), 2*cap(b)+n)
+		copy(bigger, b)
+		b = bigger
+	}
+	return b[:len(b)+n]
+}
+
+func (h *Home) protect(r vm.Run, on bool) error {
+	g := r.Range()
+	return mapped(h.uffd.WriteProtect(uint64(g.Start), g.Size(), on))
+}
+
+// mapped turns the kernel's word for a missing mapping into ours.
+func mapped(err error) error {
+	if errors.Is(err, sys.ENOENT) || errors.Is(err, sys.EINVAL) {
+		return fmt.Errorf("%w: %w", ErrNoMapping, err)
+	}
+	return err
+}
+
+// Put implements Memory.
+func (h *Home) Put(first vm.Page, pages wire.Pages, shared bool) error {
+	return put(h.uffd, first, pages, shared, h.zeros[:vm.PageSize])
+}
+
+// put installs pages by UFFDIO_COPY, as many at a time as lie together.
+func put(u *sys.UFFD, first vm.Page, pages wire.Pages, shared bool, zero []byte) error {
+	for i, page := range pages.All {
+		if page == nil {
+			page = zero
+		}
+		if err := putPage(u, first+vm.Page(i), page, shared); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxTries bounds repetitions while the guest changes its mappings (EAGAIN).
+const maxTries = 10000
+
+func putPage(u *sys.UFFD, p vm.Page, b []byte, shared bool) error {
+	for range maxTries {
+		_, err := u.Copy(uint64(p.Addr()), b, shared)
+		if !errors.Is(err, sys.EAGAIN) {
+			return mapped(err)
+		}
+	}
+	return fmt.Errorf("install page %v: %w", p.Addr(), sys.EAGAIN)
+}
+
+// PutZero implements Memory.
+func (h *Home) PutZero(r vm.Run, shared bool) error {
+	if !shared {
+		g := r.Range()
+		return mapped(h.uffd.ZeroPage(uint64(g.Start), g.Size()))
+	}
+	for p := r.First; p < r.End(); p++ {
+		if err := putPage(h.uffd, p, h.zeros[:vm.PageSize], true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Unprotect implements Memory.
+func (h *Home) Unprotect(r vm.Run) error { return h.protect(r, false) }
+
+// Drop implements Memory. A zap needs the guest's own address space: the butler
+// does it.
+func (h *Home) Drop(r vm.Run) error {
+	const dontNeed = 4
+	g := r.Range()
+	if _, err := h.guest.ByButler(sys.SYS_MADVISE, uint64(g.Start), g.Size(), dontNeed); err != nil {
+		return fmt.Errorf("zap %v: %w", r, err)
+	}
+	return nil
+}
+
+// Wake implements Memory.
+func (h *Home) Wake(p vm.Page, mode coherence.Mode) error {
+	return wake(h.uffd, p, mode, h.zeros[:vm.PageSize])
+}
+
+func wake(u *sys.UFFD, p vm.Page, mode coherence.Mode, zero []byte) error {
+	a := uint64(p.Addr())
+	switch mode {
+	case coherence.Exclusive:
+		if err := u.ZeroPage(a, vm.PageSize); !errors.Is(err, sys.EEXIST) {
+			return mapped(err)
+		}
+		if err := u.WriteProtect(a, vm.PageSize, false); err != nil {
+			return mapped(err)
+		}
+	case coherence.Shared:
+		if err := putPage(u, p, zero, true); !errors.Is(err, sys.EEXIST) {
+			return err
+		}
+	}
+	return u.Wake(a, vm.PageSize)
+}
+
+// Bound implements Memory.
+func (h *Home) Bound(p vm.Page, n uint32) uint32 {
+	if n == 1 {
+		return 1
+	}
+	m, ok, err := h.guest.MappingAt(p.Addr())
+	if err != nil || !ok {
+		return 1
+	}
+	return min(n, uint32(min(m.End.Page()-p, maxAhead)))
+}
+
+// Untouched is the run of pages around p, within its chunk and mapping, that no
+// thread ever touched; from now on home faults on them. It answers the machine's
+// hook of that name.
+func (h *Home) Untouched(p vm.Page) (vm.Run, bool) {
+	m, err := h.register(p)
+	if err != nil || !allows(m, coherence.Exclusive) {
+		return vm.Run{}, false
+	}
+	c := p.Chunk()
+	whole := m.Range.Intersect(vm.Range{Start: c.Addr(), End: (c + 1).Addr()}).Pages()
+	present := h.present[:whole.N]
+	if err := h.guest.Present(whole, present); err != nil {
+		return vm.Run{}, false
+	}
+	i := int(p - whole.First)
+	if present[i] {
+		return vm.Run{}, false
+	}
+	from, to := i, i+1
+	for from > 0 && !present[from-1] {
+		from--
+	}
+	for to < len(present) && !present[to] {
+		to++
+	}
+	return vm.Run{First: whole.First + vm.Page(from), N: uint32(to - from)}, true
+}

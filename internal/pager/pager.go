@@ -1,0 +1,290 @@
+package pager
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// ErrNoMapping tells that there is no memory, or not with these rights, where
+// pages were asked for.
+var ErrNoMapping = errors.New("no mapping")
+
+// Memory is one node's guest memory. Runs given to one call may span mappings.
+type Memory interface {
+	// Get does op to run r and appends its bytes to b; was is what the node had.
+	// all tells that every page is zero; then nothing need be appended.
+	// It fails with ErrNoMapping, and then has zapped nothing.
+	Get(r vm.Run, op coherence.Op, mode coherence.Mode, b []byte) (out []byte, zero bool, err error)
+	// Put installs pages at first, write-protected when shared, and wakes.
+	Put(first vm.Page, pages wire.Pages, shared bool) error
+	// PutZero installs zeros.
+	PutZero(r vm.Run, shared bool) error
+	// Unprotect makes r writable and wakes.
+	Unprotect(r vm.Run) error
+	// Drop zaps r.
+	Drop(r vm.Run) error
+	// Wake makes the kernel's state of a page agree with mode, which the node
+	// has already, and wakes its waiters.
+	Wake(p vm.Page, mode coherence.Mode) error
+	// Bound cuts a read-ahead of n pages from p to what is mapped there.
+	Bound(p vm.Page, n uint32) uint32
+}
+
+// Config is what a Pager must be given.
+type Config struct {
+	Memory  Memory
+	Machine *coherence.Machine
+	UFFD    *sys.UFFD
+	// Send transmits a frame to a node.
+	Send func(to coherence.NodeID, h wire.Header, payload ...[]byte)
+	// Unmapped tells that a thread waits at an address without memory.
+	Unmapped func(p vm.Page)
+	// Clock is the time that decides about minimum holds.
+	Clock func() time.Duration
+}
+
+// Pager is one node's. It is not safe for concurrent use.
+type Pager struct {
+	cfg     Config
+	m       *coherence.Machine
+	effects []coherence.Effect
+	faults  [64]sys.Fault
+	ahead   map[int]*streak
+	held    map[uint64]func()
+	lastID  uint64
+	// payload is that of the frame being received.
+	payload wire.Pages
+	buf     []byte
+	enc     []byte
+	failed  error
+	Stats   Stats
+	waiting map[vm.Page]waiting
+}
+
+// waiting is a fault on its way.
+type waiting struct {
+	since time.Duration
+	kind  faultKind
+}
+
+// New makes a pager.
+func New(c Config) *Pager {
+	return &Pager{cfg: c, m: c.Machine, ahead: map[int]*streak{}, held: map[uint64]func(){},
+		waiting: map[vm.Page]waiting{}}
+}
+
+// Err is the first error that broke the memory; the job cannot go on after it.
+func (p *Pager) Err() error { return p.failed }
+
+// Machine is the law, for its figures.
+func (p *Pager) Machine() *coherence.Machine { return p.m }
+
+// Readable collects faults from the userfaultfd and serves them.
+func (p *Pager) Readable() {
+	n, err := p.cfg.UFFD.ReadFaults(p.faults[:])
+	if err != nil {
+		if !errors.Is(err, sys.EAGAIN) {
+			p.fail(fmt.Errorf("read faults: %w", err))
+		}
+		return
+	}
+	for _, f := range p.faults[:n] {
+		p.fault(f)
+	}
+}
+
+func (p *Pager) fault(f sys.Fault) {
+	page := vm.Addr(f.Addr).Page()
+	access := coherence.Read
+	if f.Write || f.WP {
+		access = coherence.Write
+	}
+	now := p.cfg.Clock()
+	if _, ok := p.waiting[page]; !ok {
+		p.waiting[page] = waiting{now, kindOf(f)}
+	}
+	want := uint32(1)
+	if !f.WP {
+		want = p.cfg.Memory.Bound(page, p.readAhead(f.TID, page))
+	}
+	p.m.Fault(now, page, access, max(want, 1))
+	p.run()
+}
+
+// Receive takes a coherence frame that node from sent.
+func (p *Pager) Receive(from coherence.NodeID, h wire.Header, payload []byte) error {
+	msg := message(h)
+	if msg.HasData() {
+		pages, err := wire.DecodePages(payload, int(msg.N))
+		if err != nil {
+			return err
+		}
+		p.payload = pages
+	}
+	p.m.Receive(p.cfg.Clock(), from, msg)
+	p.run()
+	p.payload = wire.Pages{}
+	return nil
+}
+
+// Tick lets minimum holds end; Deadline is when it is due.
+func (p *Pager) Tick() {
+	p.m.Tick(p.cfg.Clock())
+	p.run()
+}
+
+// Deadline is when Tick has something to do, on the clock.
+func (p *Pager) Deadline() (time.Duration, bool) { return p.m.Deadline() }
+
+// Hold brings runs home for access and keeps them there; then runs f. The
+// result is for Release.
+func (p *Pager) Hold(runs []vm.Run, a coherence.Access, f func()) uint64 {
+	id := p.newHold(f)
+	p.m.Hold(p.cfg.Clock(), id, runs, a)
+	p.run()
+	return id
+}
+
+// HoldAll brings home every page another node owns, and lets none become
+// exclusive elsewhere until Release.
+func (p *Pager) HoldAll(a coherence.Access, f func()) uint64 {
+	id := p.newHold(f)
+	p.m.HoldAll(p.cfg.Clock(), id, a)
+	p.run()
+	return id
+}
+
+// Forget makes all other nodes drop what they have of runs and keeps requests
+// for them waiting; then runs f, which changes the mappings and calls Release.
+func (p *Pager) Forget(runs []vm.Run, f func()) uint64 {
+	id := p.newHold(f)
+	p.m.Forget(p.cfg.Clock(), id, runs)
+	p.run()
+	return id
+}
+
+// Release ends a hold.
+func (p *Pager) Release(id uint64) {
+	p.m.Release(p.cfg.Clock(), id)
+	p.run()
+}
+
+// Push sends pages to a node that will want them, as far as that is easy.
+func (p *Pager) Push(to coherence.NodeID, r vm.Run, a coherence.Access) {
+	p.m.Push(p.cfg.Clock(), to, r, a)
+	p.run()
+}
+
+func (p *Pager) newHold(f func()) uint64 {
+	p.lastID++
+	p.held[p.lastID] = f
+	return p.lastID
+}
+
+func (p *Pager) fail(err error) {
+	if p.failed == nil {
+		p.failed = err
+	}
+}
+
+// run executes effects until the machine has none. It is not entered again from
+// within: what an effect's callback asks of the machine is drained by the loop
+// that is already running.
+func (p *Pager) run() {
+	if p.effects != nil {
+		return
+	}
+	batch := p.m.Drain(make([]coherence.Effect, 0, 8))
+	for len(batch) > 0 {
+		p.effects = batch
+		for _, e := range batch {
+			p.execute(e)
+		}
+		batch = p.m.Drain(batch[:0])
+	}
+	p.effects = nil
+}
+
+func (p *Pager) execute(e coherence.Effect) {
+	run := vm.Run{First: e.Page, N: e.N}
+	shared := e.Mode == coherence.Shared
+	var err error
+	switch e.Kind {
+	case coherence.Send:
+		p.cfg.Send(e.To, header(e.Msg))
+	case coherence.SendData:
+		err = p.sendData(e, run)
+	case coherence.Install:
+		err = p.cfg.Memory.Put(e.Page, p.payload, shared)
+		p.arrived(run)
+		p.Stats.Received += uint64(e.N)
+	case coherence.InstallZero:
+		err = p.cfg.Memory.PutZero(run, shared)
+		p.arrived(run)
+		p.Stats.Zeros++
+	case coherence.Unprotect:
+		err = p.cfg.Memory.Unprotect(run)
+		p.arrived(run)
+	case coherence.Drop:
+		err = p.cfg.Memory.Drop(run)
+	case coherence.Wake:
+		err = p.cfg.Memory.Wake(e.Page, e.Mode)
+		p.arrived(vm.Run{First: e.Page, N: 1})
+	case coherence.SignalUnmapped:
+		delete(p.waiting, e.Page)
+		p.cfg.Unmapped(e.Page)
+	case coherence.Held:
+		f := p.held[e.ID]
+		delete(p.held, e.ID)
+		f()
+	}
+	p.outcome(e, err)
+}
+
+// outcome reports an effect without a mapping to the machine; any other error
+// leaves a node with memory it should not have.
+func (p *Pager) outcome(e coherence.Effect, err error) {
+	switch {
+	case err == nil, errors.Is(err, sys.ESRCH):
+	case errors.Is(err, ErrNoMapping) && e.Kind != coherence.Drop && e.Kind != coherence.Wake:
+		p.m.Failed(p.cfg.Clock(), e)
+	case errors.Is(err, ErrNoMapping):
+	default:
+		p.fail(fmt.Errorf("execute %v: %w", e, err))
+	}
+}
+
+func (p *Pager) sendData(e coherence.Effect, run vm.Run) error {
+	data, zero, err := p.cfg.Memory.Get(run, e.Op, e.Msg.Mode, p.buf[:0])
+	if err != nil {
+		return err
+	}
+	p.buf = data[:0]
+	p.Stats.Sent += uint64(e.N)
+	if zero {
+		e.Msg.Flags |= coherence.Zero
+		p.cfg.Send(e.To, header(e.Msg))
+		return nil
+	}
+	p.enc = wire.EncodePages(p.enc[:0], data)
+	p.Stats.Bytes += uint64(len(p.enc))
+	p.cfg.Send(e.To, header(e.Msg), p.enc)
+	return nil
+}
+
+func header(m coherence.Msg) wire.Header {
+	return wire.Header{Type: wire.TCoherence, Flags: m.Flags, Node: uint16(m.Node), Count: m.N,
+		Addr: uint64(m.Page), ID: m.ID, Aux: wire.PackAux(uint8(m.Kind), uint8(m.Mode), 0)}
+}
+
+func message(h wire.Header) coherence.Msg {
+	kind, mode, _ := wire.UnpackAux(h.Aux)
+	return coherence.Msg{Kind: coherence.Kind(kind), Mode: coherence.Mode(mode), Flags: h.Flags,
+		Node: coherence.NodeID(h.Node), Page: vm.Page(h.Addr), N: h.Count, ID: h.ID}
+}

@@ -243,7 +243,7 @@ inline handle(hf)
 	W(hf, me)?k, p, m, n, d;
 	printf("EV deliver %d %d\n", hf, me);
 	if
-	:: k == REQUEST -> queue[p]!hf, m; advance(p)
+	:: k == REQUEST -> queue[p]!hf, m
 	:: k == FETCH ->
 		assert(have[me * P + p] != I);
 		have[me * P + p] = (m == X -> I : S);
@@ -262,17 +262,19 @@ inline handle(hf)
 		post(me, 0, INVALIDATED, p, I, 0, 0)
 	:: k == INVALIDATED ->
 		lose(p, hf);
-		acks[p] = acks[p] & ~B(hf);
-		advance(p)
+		acks[p] = acks[p] & ~B(hf)
 	:: k == INSTALLED ->
 #ifndef NOLOCK
 		assert(locked[p] && by[p] == hf);
-		finished[p] = 1;
-		advance(p)
+		finished[p] = 1
 #else
 		skip
 #endif
 	:: k == SETTLED -> asked[me * P + p] = 0
+	fi;
+	if
+	:: me == 0 -> advance(p)
+	:: else
 	fi;
 	swmr(p);
 	report();
@@ -283,7 +285,7 @@ inline confirm()
 {
 	asked[me * P + p] = 0;
 	if
-	:: me == 0 -> finished[p] = 1; advance(p)
+	:: me == 0 -> finished[p] = 1
 	:: else -> post(me, 0, INSTALLED, p, m, 0, 0)
 	fi
 }
@@ -291,7 +293,7 @@ inline confirm()
 proctype Node(byte me)
 {
 	mtype k = REQUEST;
-	byte p, m, n;
+	byte p, m, n, f;
 	bit d;
 end:
 	do
@@ -334,17 +336,23 @@ progress:	skip
 		report(); p = 0 }
 #ifndef NOGUARD
 	/* home's timer */
-	:: atomic { me == 0 && !locked[0] && len(queue[0]) > 0 && LAPSED(0) -> advance(0) }
-#if P > 1
-	:: atomic { me == 0 && !locked[1] && len(queue[1]) > 0 && LAPSED(1) -> advance(1) }
-#endif
+	:: atomic { me == 0 && ((!locked[0] && len(queue[0]) > 0 && LAPSED(0)) || (P > 1 && !locked[P - 1] && len(queue[P - 1]) > 0 && LAPSED(P - 1))) ->
+		if
+		:: !locked[0] && len(queue[0]) > 0 && LAPSED(0) -> p = 0
+		:: P > 1 && !locked[P - 1] && len(queue[P - 1]) > 0 && LAPSED(P - 1) -> p = P - 1
+		fi;
+		advance(p);
+		p = 0 }
 #endif
 	/* messages */
-	:: atomic { me != 0 && nempty(W(0, me)) -> handle(0) }
-	:: atomic { me != 1 && nempty(W(1, me)) -> handle(1) }
-#if N > 2
-	:: atomic { me != 2 && nempty(W(2, me)) -> handle(2) }
-#endif
+	:: atomic { (me != 0 && nempty(W(0, me))) || (me != 1 && nempty(W(1, me))) || (N > 2 && me != N - 1 && nempty(W(N - 1, me))) ->
+		if
+		:: me != 0 && nempty(W(0, me)) -> f = 0
+		:: me != 1 && nempty(W(1, me)) -> f = 1
+		:: N > 2 && me != N - 1 && nempty(W(N - 1, me)) -> f = N - 1
+		fi;
+		handle(f);
+		f = 0 }
 	od
 }
 

@@ -12,6 +12,7 @@ type table[T any] struct {
 	chunks map[vm.Chunk]*cells[T]
 	near   vm.Chunk // the chunk last used, to spare the map on runs
 	nearP  *cells[T]
+	spare  []*cells[T] // shed, all cells zero: a page that comes and goes must not allocate
 }
 
 type cells[T any] struct {
@@ -36,7 +37,11 @@ func (t *table[T]) chunk(c vm.Chunk) *cells[T] {
 func (t *table[T]) grow(c vm.Chunk) *cells[T] {
 	k := t.chunk(c)
 	if k == nil {
-		k = new(cells[T])
+		if n := len(t.spare); n > 0 {
+			k, t.spare = t.spare[n-1], t.spare[:n-1]
+		} else {
+			k = new(cells[T])
+		}
 		t.chunks[c] = k
 		t.near, t.nearP = c, k
 	}
@@ -56,6 +61,9 @@ func (t *table[T]) shed(c vm.Chunk) {
 	if k := t.chunk(c); k != nil && k.used == 0 {
 		delete(t.chunks, c)
 		t.nearP = nil
+		if len(t.spare) < 4 {
+			t.spare = append(t.spare, k)
+		}
 	}
 }
 

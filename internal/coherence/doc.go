@@ -9,22 +9,54 @@
 //
 // # The shell's part
 //
-// After every call, Drain and execute the effects in order. All effects are
-// executed synchronously; Failed reports those that could not be. Failed,
-// Receive and Fault are never called between Drain and the end of that batch
-// except Failed for an effect of the batch; what it adds is drained next.
+// After every call, Drain and execute the effects in order, until Drain has
+// nothing more. All effects are executed synchronously; Failed reports one that
+// could not be, before anything else is done with the machine.
 //
-//   - A SendData of a page that was never touched locally reads zeros.
-//   - Install (of the payload of the message just received) and InstallZero in
-//     mode Shared leave the page write-protected. Both wake.
+//   - SendData reads pages (Op says how) and sends them with Msg. A page that was
+//     never touched locally reads as zeros.
+//   - Install (of the payload of the message just received) and InstallZero (the
+//     Zero flag came instead of a payload; N may be a whole chunk) leave the
+//     page write-protected in mode Shared. Both wake who waits there.
 //   - Unprotect makes pages writable and wakes.
 //   - Wake: the fault needs no change of the directory. A page that is missing
 //     in the kernel although Mode is not Invalid was never touched: fill it with
 //     zeros (write-protected when Mode is Shared). With Mode Exclusive remove a
 //     write-protection that was left by an effect that failed or by memory that
-//     was forgotten. Then wake.
+//     was forgotten. Then wake; who still may not, faults again.
 //   - Drop of pages that are missing in the kernel does nothing.
 //   - SignalUnmapped: every thread waiting at the page gets its signal.
+//   - Held: the hold with this ID is complete.
+//
+// Two effects have longer names than the messages and flags they come from,
+// InstallZero and SignalUnmapped, because one package cannot have both.
+//
+// A remote must have its mapping in place before it hands a Grant to Receive:
+// a grant for writing that cannot be installed is lost with its content. A
+// page's protection by the program (mprotect) is no business of this package.
+//
+// # Holds
+//
+// A hold takes all its runs at once, as soon as no earlier hold that excludes it
+// overlaps them (holds for Read do not exclude each other), and then waits only
+// for transactions, which wait for nobody. So holds cannot deadlock, if a thread
+// takes all it needs in one. Home's own faults wait for a hold like anybody's,
+// unless home has the page in the mode they need. Forget ends contents (munmap,
+// MADV_DONTNEED); for what keeps them (mprotect, mremap, fork) use Hold.
+//
+// # The minimum hold time
+//
+// A node that was granted a page keeps it for Config.HoldBase, doubled each time
+// somebody had to wait for it, up to Config.HoldMax, and halved again in calm.
+// Threads that fight gain by it; threads that take turns lose it once a turn, so
+// HoldMax should not be much more than a few times a remote fault. Package sim
+// shows both.
+//
+// # Lost nodes
+//
+// Lost takes a dead node out of everything and names the pages that died with
+// it. Data it may or may not have sent is counted as lost, and its receiver is
+// told to drop it.
 //
 // # Default
 //

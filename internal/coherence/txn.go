@@ -48,9 +48,11 @@ func (m *Machine) start(t0 txn) {
 }
 
 func (m *Machine) newTxn(t0 txn) *txn {
-	t := new(txn)
+	var t *txn
 	if n := len(m.freeTxn); n > 0 {
 		t, m.freeTxn = m.freeTxn[n-1], m.freeTxn[:n-1]
+	} else {
+		t = new(txn)
 	}
 	*t = t0
 	return t

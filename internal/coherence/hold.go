@@ -10,13 +10,15 @@ import (
 // hold that came before it and excludes it overlaps them; since it then waits
 // only for transactions, which wait for nobody, holds cannot deadlock.
 type hold struct {
-	id      uint64
-	spans   []span
-	want    Mode // what home must have
-	forget  bool // what others have is dropped, not fetched
-	active  bool // its spans are taken: no new transaction but its own there
-	held    bool
-	pending map[vm.Page]struct{} // pages known when it became active that still miss something
+	id     uint64
+	spans  []span
+	want   Mode // what home must have
+	forget bool // what others have is dropped, not fetched
+	active bool // its spans are taken: no new transaction but its own there
+	held   bool
+	// Release was called; a hold that is active still has to come to rest
+	abandoned bool
+	pending   map[vm.Page]struct{} // pages known when it became active that still miss something
 }
 
 func (h *hold) overlaps(s span) bool {
@@ -200,27 +202,46 @@ func (m *Machine) settle(h *hold) {
 		return
 	}
 	h.held, h.pending = true, nil
+	if h.abandoned {
+		return // the end of the step releases it
+	}
 	m.emit(Effect{Kind: Held, ID: h.id})
 	if h.shared() { // readers may go on
 		m.stirSpans(h.spans)
 	}
 }
 
-// Release ends the hold; requests that waited for it are served.
+// Release ends the hold; requests that waited for it are served. A hold that is
+// released before Held is given up: there will be no Held.
 func (m *Machine) Release(now time.Duration, id uint64) {
 	m.begin(now)
 	for i, h := range m.holds {
-		if h.id == id && h.held {
+		if h.id != id || h.abandoned {
+			continue
+		}
+		if h.abandoned = true; !h.active {
+			m.holds = append(m.holds[:i], m.holds[i+1:]...)
+			m.activate()
+		}
+		break
+	}
+	m.end()
+}
+
+// releaseOne ends a hold that was released and has come to rest.
+func (m *Machine) releaseOne() bool {
+	for i, h := range m.holds {
+		if h.abandoned && h.held {
 			m.holds = append(m.holds[:i], m.holds[i+1:]...)
 			if h.forget {
 				m.forgetSpans(h.spans)
 			}
 			m.activate()
 			m.stirSpans(h.spans)
-			break
+			return true
 		}
 	}
-	m.end()
+	return false
 }
 
 func (m *Machine) forgetSpans(spans []span) {

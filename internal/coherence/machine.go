@@ -122,10 +122,12 @@ func (m *Machine) Drain(dst []Effect) []Effect {
 func (m *Machine) begin(now time.Duration) { m.now = max(m.now, now) }
 
 func (m *Machine) end() {
-	for i := 0; i < len(m.self); i++ {
-		m.receive(m.cfg.Self, m.self[i])
+	for more := true; more; more = m.releaseOne() {
+		for i := 0; i < len(m.self); i++ {
+			m.receive(m.cfg.Self, m.self[i])
+		}
+		m.self = m.self[:0]
 	}
-	m.self = m.self[:0]
 	if m.cfg.Verify {
 		if err := m.Check(); err != nil {
 			panic(fmt.Sprintf("coherence at %v: %v", m.cfg.Self, err))

@@ -106,6 +106,12 @@ func (w *world) randomHold(t *rapid.T, pages int) {
 		return
 	}
 	if len(w.waiting)+len(w.held) > 4 {
+		if h, ok := w.waiting[w.lastID]; ok && !h.forget { // given up
+			delete(w.waiting, w.lastID)
+			w.note("home gives up hold %d", w.lastID)
+			w.nodes[0].m.Release(w.now, w.lastID)
+			w.nodes[0].run(nil)
+		}
 		return
 	}
 	h := heldRuns{want: Access(rapid.IntRange(0, 1).Draw(t, "access"))}

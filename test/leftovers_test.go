@@ -20,6 +20,7 @@ type process struct {
 	pid, ppid int
 	state     string // one letter, proc_pid_stat(5)
 	comm      string
+	ours      bool // runs the product
 }
 
 func (p process) String() string { return fmt.Sprintf("%d (%s) %s", p.pid, p.comm, p.state) }
@@ -54,7 +55,10 @@ func (r *running) processes() []process {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if p, alive := readProcess(pid); alive && r.owns(p) {
+		p, alive := readProcess(pid)
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		p.ours = popcornBin != "" && exe == popcornBin
+		if alive && r.owns(p) {
 			list = append(list, p)
 		}
 	}
@@ -72,10 +76,9 @@ func (r *running) owns(p process) bool {
 	if p.state == "Z" || p.state == "X" {
 		return false
 	}
-	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
 	environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
 	mark := []byte("POPCORN_TEST_ID=" + r.id)
-	return popcornBin != "" && exe == popcornBin || slices.ContainsFunc(bytes.Split(environ, []byte{0}),
+	return p.ours || slices.ContainsFunc(bytes.Split(environ, []byte{0}),
 		func(e []byte) bool { return bytes.Equal(e, mark) })
 }
 
@@ -118,22 +121,51 @@ func (r *running) kill() {
 	}
 }
 
-// diagnosis says what a hanging run is doing.
+// diagnosis says what a hanging run is doing. It ends the product's own
+// processes: Go prints all goroutines on SIGABRT, to the run's standard error.
 func (r *running) diagnosis() string {
-	return r.threads() + r.inspect(5*time.Second)
+	report := r.threads() + r.inspect(5*time.Second)
+	for _, p := range r.processes() {
+		if p.ours {
+			syscall.Kill(p.pid, syscall.SIGABRT)
+		}
+	}
+	end := time.Now().Add(2 * time.Second)
+	for time.Now().Before(end) && slices.ContainsFunc(r.processes(), func(p process) bool { return p.ours }) {
+		time.Sleep(10 * time.Millisecond) // nothing signals the death of a stranger's child
+	}
+	return report + "goroutines:\n" + stacks(r.read(r.stderr.Name()))
 }
 
-// threads describes every thread of the run: state, where it waits in the
-// kernel, the call it is in.
+// stacks leaves out the goroutines of the run time and of idle threads.
+func stacks(dump []byte) string {
+	var kept []string
+	for _, g := range strings.Split(string(dump), "\n\n") {
+		if strings.Contains(g, "popcorn/internal/") {
+			kept = append(kept, g)
+		}
+	}
+	return strings.Join(kept, "\n\n") + "\n"
+}
+
+// threads describes the run's processes: of a guest every thread's state, place
+// in the kernel and call, of the product's how many threads wait where.
 func (r *running) threads() string {
 	var b strings.Builder
 	for _, p := range r.processes() {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.pid))
 		fmt.Fprintf(&b, "process %v ppid %d: %s\n", p, p.ppid, bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '}))
 		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.pid))
+		waiting := map[string]int{}
 		for _, task := range tasks {
-			fmt.Fprintf(&b, "  thread %s %s wchan %s syscall %s %s\n", filepath.Base(task), line(task, "comm"),
-				line(task, "wchan"), line(task, "syscall"), statusLines(task))
+			waiting[line(task, "wchan")]++
+			if !p.ours {
+				fmt.Fprintf(&b, "  thread %s %s wchan %s syscall %s %s\n", filepath.Base(task), line(task, "comm"),
+					line(task, "wchan"), line(task, "syscall"), statusLines(task))
+			}
+		}
+		if p.ours {
+			fmt.Fprintf(&b, "  threads by wchan: %v\n", waiting)
 		}
 	}
 	return b.String()

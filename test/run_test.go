@@ -70,7 +70,7 @@ func launch(t *testing.T, c command, v variant, change func(*running)) *running 
 	t.Helper()
 	r := &running{t: t, deadline: c.deadline, collect: c.collect, done: make(chan struct{})}
 	if r.deadline == 0 {
-		r.deadline = 60 * time.Second
+		r.deadline = full(20*time.Second, 5*time.Minute)
 	}
 	r.id = fmt.Sprintf("t%d-%d", os.Getpid(), runs.Add(1))
 	r.base = filepath.Join(scratch, r.id)

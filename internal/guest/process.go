@@ -89,7 +89,8 @@ func (p *Process) seize() error {
 
 // awaitInterrupt waits for the stop just asked for. The starting fork returns
 // while the stub's own execve is still under way (its close-on-exec pipe closes
-// early), so that exec's event may come first; registers set there are lost.
+// early), so that exec's event may come first. Registers set there are lost, and
+// the event's stop takes the interrupt with it (ptrace_stop, kernel/signal.c).
 func (p *Process) awaitInterrupt() error {
 	for {
 		status, err := p.tracer.WaitStop(p.PID)
@@ -99,8 +100,8 @@ func (p *Process) awaitInterrupt() error {
 		if sys.StopEvent(status) == sys.EVENT_STOP {
 			return nil
 		}
-		if err := sys.Cont(p.PID, 0); err != nil {
-			return fmt.Errorf("resume process %d: %w", p.PID, err)
+		if err := errors.Join(sys.Interrupt(p.PID), sys.Cont(p.PID, 0)); err != nil {
+			return fmt.Errorf("interrupt process %d again: %w", p.PID, err)
 		}
 	}
 }
@@ -236,19 +237,24 @@ func (p *Process) Exec(path string) error {
 }
 
 func (p *Process) awaitExec() error {
-	if err := sys.Cont(p.PID, 0); err != nil {
-		return fmt.Errorf("resume process %d: %w", p.PID, err)
+	for {
+		if err := sys.Cont(p.PID, 0); err != nil {
+			return fmt.Errorf("resume process %d: %w", p.PID, err)
+		}
+		status, err := p.tracer.WaitStop(p.PID)
+		if err != nil {
+			return err
+		}
+		switch sys.StopEvent(status) {
+		case sys.EVENT_EXEC:
+			return p.Reopen()
+		case sys.EVENT_STOP: // an interrupt from before
+			continue
+		}
+		var regs sys.Regs
+		if err := sys.GetRegs(p.PID, &regs); err != nil {
+			return fmt.Errorf("read registers: %w", err)
+		}
+		return fmt.Errorf("%w: %w", ErrExec, errnoOf(regs.Rax))
 	}
-	status, err := p.tracer.WaitStop(p.PID)
-	if err != nil {
-		return err
-	}
-	if sys.StopEvent(status) == sys.EVENT_EXEC {
-		return p.Reopen()
-	}
-	var regs sys.Regs
-	if err := sys.GetRegs(p.PID, &regs); err != nil {
-		return fmt.Errorf("read registers: %w", err)
-	}
-	return fmt.Errorf("%w: %w", ErrExec, errnoOf(regs.Rax))
 }

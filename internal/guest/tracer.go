@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"runtime"
+	"time"
 
 	"popcorn/internal/sys"
 )
@@ -97,6 +98,9 @@ var ErrGone = fmt.Errorf("thread is gone: %w", sys.ESRCH)
 // come: it has just been resumed to make a call that does not block. When the
 // thread ended instead, its event is kept for Poll.
 func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
+	// Should it not come after all, the guest is ended rather than waited for.
+	watch := time.AfterFunc(stopPatience, func() { sys.Kill(tid, sys.SIGKILL) })
+	defer watch.Stop()
 	_, status, usage, err := sys.Wait(tid, 0)
 	if err != nil {
 		return 0, fmt.Errorf("wait for thread %d: %w: %w", tid, ErrGone, err)
@@ -107,6 +111,9 @@ func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
 	}
 	return status, nil
 }
+
+// stopPatience is how long a thread that has been told to stop may take.
+const stopPatience = 10 * time.Second
 
 // later keeps an event for the next Poll.
 func (t *Tracer) later(e Event) {

@@ -319,6 +319,6 @@ func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, untouched func(p pa
 // Minimum time a node keeps a page, so that it makes progress with it, and the
 // most that contention doubles it to.
 const (
-	holdBase = 200 * time.Microsecond
-	holdMax  = 4 * time.Millisecond
+	holdBase = 100 * time.Microsecond
+	holdMax  = 800 * time.Microsecond
 )

@@ -197,9 +197,12 @@ func (p *Process) ByButler(nr uint64, args ...uint64) (uint64, error) {
 	var a [6]uint64
 	copy(a[:], args)
 	p.Slots.Post(0, nr, a)
-	for !p.Slots.await(0, butlerPatience) {
+	for start := sys.Monotonic(); !p.Slots.await(0, butlerPatience); {
 		if err := p.nudgeButler(); err != nil {
 			return 0, err
+		}
+		if sys.Monotonic()-start > stopPatience {
+			return 0, fmt.Errorf("wait for butler %d: %w", p.Butler, sys.ETIMEDOUT)
 		}
 	}
 	ret := p.Slots.result(0)

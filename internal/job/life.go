@@ -141,8 +141,7 @@ func (o *origin) futexAtHome(t *thread, runs []run) {
 			if !t.stopped || t.where == gone {
 				return
 			}
-			t.stopped = false
-			sys.SyscallStep(t.tid, 0)
+			o.stepOn(t)
 		})
 	})
 }
@@ -187,6 +186,9 @@ func (o *origin) stepped(t *thread) {
 // stepOn goes from a call's entry to its exit.
 func (o *origin) stepOn(t *thread) {
 	t.stopped = false
+	if len(t.onStop) > 0 {
+		sys.Interrupt(t.tid)
+	}
 	if err := sys.SyscallStep(t.tid, 0); err != nil && !errors.Is(err, sys.ESRCH) {
 		o.fail(fmt.Errorf("step thread %d: %w", t.tid, err))
 	}

@@ -158,6 +158,10 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 		return
 	}
 	t.stopped, t.group = false, false
+	if len(t.onStop) > 0 {
+		// Every stop takes a pending interrupt with it (ptrace_stop, kernel/signal.c).
+		sys.Interrupt(t.tid)
+	}
 	var err error
 	switch {
 	case t.errand && sig != 0:
@@ -181,7 +185,7 @@ func (o *origin) interrupt(t *thread, f func()) {
 		return
 	}
 	t.onStop = append(t.onStop, f)
-	if len(t.onStop) == 1 && !t.stopped {
+	if !t.stopped {
 		if err := sys.Interrupt(t.tid); err != nil && !errors.Is(err, sys.ESRCH) {
 			o.fail(fmt.Errorf("interrupt thread %d: %w", t.tid, err))
 		}

@@ -220,19 +220,18 @@ func (r *remote) mapIn(ms []vm.Mapping) (changed bool, err error) {
 			part := m
 			part.Range = g
 			fresh = append(fresh, part)
+			r.mapped.Insert(part) // ms may name a mapping twice
 		}
 		for _, have := range r.mapped.Overlapping(m.Range) {
 			if have.Prot != m.Prot {
 				have.Prot = m.Prot
 				prot = append(prot, have)
+				r.mapped.Insert(have)
 			}
 		}
 	}
 	if err := errors.Join(r.stub.Map(fresh), r.stub.Protect(prot)); err != nil {
 		return false, err
-	}
-	for _, m := range append(fresh, prot...) {
-		r.mapped.Insert(m)
 	}
 	return len(fresh)+len(prot) > 0, nil
 }

@@ -53,9 +53,11 @@ type child struct {
 	nid  int
 	pid  int
 	sock int
-	kept []keep
-	addr string
-	dead bool
+	// crash is what the supervisor's Go run time writes when it panics.
+	crash int
+	kept  []keep
+	addr  string
+	dead  bool
 }
 
 // keep is descriptors held until the process of the first, a pidfd, is gone.
@@ -77,6 +79,13 @@ func (l *launcher) start() error {
 	l.job = hex.EncodeToString(id)
 	if err := l.idlePoll(); err != nil {
 		return err
+	}
+	if l.spec.Dir == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return fmt.Errorf("find working directory: %w", err)
+		}
+		l.spec.Dir = dir
 	}
 	files := []int{0, 1, 2}
 	for _, fd := range sys.Inherited() {
@@ -144,16 +153,22 @@ func (l *launcher) spawn(cfg config) (*child, error) {
 		files = []int{null, null, null}
 	}
 	n := len(files)
-	files = append(files[:n:n], theirs, file)
+	crash, err := sys.Memfd("popcorn-crash", 0)
+	if err != nil {
+		sys.Close(ours)
+		return nil, fmt.Errorf("make crash file: %w", err)
+	}
+	files = append(files[:n:n], theirs, file, crash)
 	pid, err := sys.Spawn("/proc/self/exe", sys.SpawnAttr{
-		Argv: []string{"popcorn", "supervise", strconv.Itoa(n), strconv.Itoa(n + 1)},
+		Argv: []string{"popcorn", "supervise", strconv.Itoa(n), strconv.Itoa(n + 1), strconv.Itoa(n + 2)},
 		Env:  supervisorEnv(), Dir: "/", Files: files, Pgid: -1,
 	})
 	if err != nil {
 		sys.Close(ours)
+		sys.Close(crash)
 		return nil, err
 	}
-	return &child{nid: cfg.Node, pid: pid, sock: ours}, nil
+	return &child{nid: cfg.Node, pid: pid, sock: ours, crash: crash}, nil
 }
 
 // supervisorEnv is our environment without what would steer the Go run time of
@@ -259,6 +274,9 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		if !errors.Is(p.err, io.EOF) {
 			err = fmt.Errorf("%w: %w", err, p.err)
 		}
+		if why := p.from.crashed(); why != "" {
+			err = fmt.Errorf("%w; this is a bug in popcorn:\n%s", err, why)
+		}
 		return exitOwn, err, true
 	}
 	m := p.msg
@@ -279,6 +297,13 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		return m.Code, nil, true
 	}
 	return 0, nil, false
+}
+
+// crashed is what the supervisor printed when it panicked, empty if it did not.
+func (c *child) crashed() string {
+	b := make([]byte, 16<<10)
+	n, _ := sys.Pread(c.crash, b, 0)
+	return string(b[:max(n, 0)])
 }
 
 func execCode(e sys.Errno) int {
@@ -341,6 +366,7 @@ func (l *launcher) close() {
 			}
 		}
 		sys.Close(c.sock)
+		sys.Close(c.crash)
 	}
 	if len(l.job) > 8 {
 		control.Remove(l.job[:8])

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -34,15 +35,20 @@ func Supervise(args []string) int {
 	if runtime.GOMAXPROCS(0) < 4 {
 		runtime.GOMAXPROCS(4) // two locked threads, and the rest must not wait for them
 	}
-	if len(args) != 2 {
+	if len(args) != 3 {
 		fmt.Fprintln(os.Stderr, "popcorn: supervise is internal: use popcorn run")
 		return 2
 	}
 	run, err1 := strconv.Atoi(args[0])
 	file, err2 := strconv.Atoi(args[1])
-	if err1 != nil || err2 != nil {
+	crash, err3 := strconv.Atoi(args[2])
+	if err1 != nil || err2 != nil || err3 != nil {
 		return 2
 	}
+	// Standard error is the program's; what a bug here prints goes to run.
+	out := os.NewFile(uintptr(crash), "crash")
+	debug.SetCrashOutput(out, debug.CrashOptions{})
+	out.Close() // it has been duplicated
 	s := &supervisor{run: run}
 	if err := s.main(file); err != nil {
 		s.report(fromSupervisor{Error: err.Error()})

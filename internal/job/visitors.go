@@ -69,6 +69,10 @@ func (r *remote) visitorStopped(v *visitor, status sys.WaitStatus) {
 	case sys.EVENT_STOP:
 		r.interrupted(v)
 	case 0:
+		if v.recall { // this stop has taken the interrupt with it
+			r.sendHome(v, returnRecalled, 0, outOfCall)
+			return
+		}
 		r.faulted(v, status.StopSignal())
 	default:
 		sys.Cont(v.stub, 0)

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"popcorn/internal/sys"
@@ -17,12 +17,8 @@ func vmAddr(a uint64) vm.Addr { return vm.Addr(a) }
 
 // Mappings is the process's address space as its kernel tells it now.
 func (p *Process) Mappings() ([]vm.Mapping, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", p.PID))
-	if err != nil {
-		return nil, fmt.Errorf("open maps of process %d: %w", p.PID, err)
-	}
-	defer f.Close()
-	vmas, err := sys.ParseMaps(f)
+	// The descriptor is bound to the address space and outlives the first thread.
+	vmas, err := sys.ParseMaps(io.NewSectionReader(preader(p.maps), 0, 1<<40))
 	if err != nil {
 		return nil, fmt.Errorf("read maps of process %d: %w", p.PID, err)
 	}
@@ -31,6 +27,17 @@ func (p *Process) Mappings() ([]vm.Mapping, error) {
 		out = append(out, classify(v))
 	}
 	return out, nil
+}
+
+// preader reads a descriptor at offsets.
+type preader int
+
+func (r preader) ReadAt(b []byte, off int64) (int, error) {
+	n, err := sys.Pread(int(r), b, off)
+	if err == nil && n == 0 {
+		return 0, io.EOF
+	}
+	return n, err
 }
 
 // MappingAt is the mapping that contains a; false when there is none.

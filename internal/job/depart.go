@@ -92,8 +92,8 @@ func (o *origin) distribute(t *thread, f func(error)) {
 }
 
 func (o *origin) distributeNow(t *thread) error {
-	if t.where == gone || !t.stopped {
-		return fmt.Errorf("thread %d: %w", t.tid, control.ErrNoSuchThread)
+	if t = o.usable(t); t == nil {
+		return fmt.Errorf("all threads are ending: %w", control.ErrNoSuchThread)
 	}
 	h, err := o.proc.Distribute(t.tid, o.listener >= 0)
 	if err != nil {
@@ -111,7 +111,7 @@ func (o *origin) distributeNow(t *thread) error {
 	}
 	o.report(fromSupervisor{Keep: true}, keep...)
 	for _, each := range o.threads {
-		if each.stopped && each.where == atHome && !each.exiting {
+		if each.stopped && !each.group && !each.exiting {
 			o.learnTidAddress(each)
 		}
 	}
@@ -120,6 +120,21 @@ func (o *origin) distributeNow(t *thread) error {
 	}
 	o.mem = pager.NewHome(o.proc, h.UFFD)
 	return o.newPager(o.mem, h.UFFD, o.mem.Untouched, func(p page) { o.unmappedAtHome(p) })
+}
+
+// usable is t or, when it has ended meanwhile, another thread that stands
+// stopped and can make calls for us.
+func (o *origin) usable(t *thread) *thread {
+	ok := func(t *thread) bool { return t.stopped && !t.group && !t.exiting && t.where != gone }
+	if ok(t) {
+		return t
+	}
+	for _, other := range o.threads {
+		if ok(other) {
+			return other
+		}
+	}
+	return nil
 }
 
 // unmappedAtHome cannot happen to a thread: home's faults come from mappings
@@ -425,7 +440,9 @@ func (o *origin) goBack(t *thread) {
 		o.depart(t, t.place)
 		return
 	}
-	o.resume(t, 0)
+	if t.where != leaving { // else it is kept stopped until it can go
+		o.resume(t, 0)
+	}
 }
 
 // moveTo moves thread t to node n, from wherever it is; done is told the end.

@@ -27,8 +27,8 @@ func (o *origin) cloned(t *thread) {
 	n := o.newThread(child, o.placeFor(t))
 	if _, stopped := o.early[child]; stopped {
 		delete(o.early, child)
-		n.stopped = true
-		o.born(n)
+		n.stopped, n.born = true, true
+		o.bear(n)
 	}
 	o.resume(t, 0)
 }
@@ -46,8 +46,8 @@ func (o *origin) placeFor(t *thread) coherence.NodeID {
 	return t.place
 }
 
-// born starts a new thread, which stands at its first instruction.
-func (o *origin) born(t *thread) {
+// bear starts a new thread, which stands at its first instruction.
+func (o *origin) bear(t *thread) {
 	if o.distributed {
 		o.learnTidAddress(t)
 	}
@@ -185,6 +185,9 @@ func (o *origin) stepped(t *thread) {
 
 // stepOn goes from a call's entry to its exit.
 func (o *origin) stepOn(t *thread) {
+	if o.putOff(t, func() { o.stepOn(t) }) {
+		return
+	}
 	t.stopped = false
 	if len(t.onStop) > 0 {
 		sys.Interrupt(t.tid)
@@ -239,7 +242,7 @@ func (o *origin) execed(t *thread) {
 		}
 	}
 	o.resetMemory()
-	fresh := &thread{tid: t.tid, place: place, proposed: -1, stopped: true, execing: true}
+	fresh := &thread{tid: t.tid, place: place, proposed: -1, stopped: true, execing: true, born: true}
 	o.threads[t.tid] = fresh
 	if err := o.proc.Reopen(); err != nil {
 		o.fail(err)
@@ -288,9 +291,6 @@ var errExeced = errors.New("the program executed another")
 // no faults: what its kernel part will write must be at home, and stay.
 func (o *origin) exiting(t *thread) {
 	t.exiting = true
-	if o.world != nil {
-		o.world.check()
-	}
 	o.releaseFork(t)
 	if !o.distributed || o.butlerEnds {
 		o.resume0(t)

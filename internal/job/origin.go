@@ -104,8 +104,7 @@ func (o *origin) start() (err error) {
 	}
 	o.report(fromSupervisor{PID: o.proc.PID})
 	t := o.newThread(o.proc.PID, coherence.NodeID(max(spec.On, 0)))
-	t.stopped = true
-	t.execing = true
+	t.stopped, t.born, t.execing = true, true, true
 	o.afterExec(t)
 	return nil
 }
@@ -154,7 +153,7 @@ func (o *origin) count(n coherence.NodeID) int {
 // resume lets a stopped thread run on, delivering sig. A thread on an errand is
 // stopped again at the end of its next system call.
 func (o *origin) resume(t *thread, sig sys.Signal) {
-	if !t.stopped {
+	if !t.stopped || o.putOff(t, func() { o.resume(t, sig) }) {
 		return
 	}
 	t.stopped, t.group = false, false
@@ -274,8 +273,16 @@ func (o *origin) interrupted(t *thread, status sys.WaitStatus) {
 		o.groupStopped(t)
 		return
 	}
+	if !t.born {
+		t.born = true
+		o.bear(t)
+		return
+	}
 	if len(t.onStop) == 0 {
 		o.continued(t)
+		if o.world != nil {
+			o.mendInterrupted(t)
+		}
 		o.resume(t, 0)
 		return
 	}
@@ -311,15 +318,8 @@ func (o *origin) threadGone(t *thread, e guest.Event) {
 		o.proc.Slots.Free(t.slot)
 		t.slot = 0
 	}
-	for _, f := range t.onStop {
-		f := f
-		o.loop.post(f) // a world that is being stopped counts it
-	}
 	t.onStop = nil
 	delete(o.threads, t.tid)
-	if o.world != nil {
-		o.world.check()
-	}
 	if t.tid == o.proc.PID {
 		o.programEnded(e)
 		return
@@ -410,7 +410,11 @@ func (o *origin) reap() {
 const reapPatience = 3 * time.Second
 
 // settle implements role.
-func (o *origin) settle() {}
+func (o *origin) settle() {
+	if o.world != nil {
+		o.world.check()
+	}
+}
 
 // peerLost implements role. A job that has nothing on the lost node goes on.
 func (o *origin) peerLost(n coherence.NodeID, err error) {

@@ -62,6 +62,7 @@ type thread struct {
 	stopped    bool // in a ptrace-stop that nobody has resumed
 	group      bool // that stop is one of the whole process
 	onStop     []func()
+	born       bool // its first stop has been seen
 	errand     bool // home for something, to be stepped until it is done
 	single     bool // being single-stepped into a signal handler
 	exiting    bool

@@ -2,57 +2,52 @@ package job
 
 import "popcorn/internal/sys"
 
-// worldStop is a stop of all threads at home, which distribution needs.
+// worldStop is a stop of all threads at home, which distribution needs. While it
+// lasts nobody is resumed: what would be is put off until the end.
 type worldStop struct {
-	o     *origin
-	held  map[*thread]bool
-	then  func()
-	ended bool
+	o    *origin
+	then func()
+	off  []func()
 }
 
-// stopWorld calls then when every thread of the program is stopped. Those that
-// were running are resumed by startWorld.
+// stopWorld calls then when every thread of the program is stopped, for whatever
+// reason, and resumes those that were stopped for this alone afterwards.
 func (o *origin) stopWorld(then func()) {
-	w := &worldStop{o: o, held: map[*thread]bool{}, then: then}
-	o.world = w
+	o.world = &worldStop{o: o, then: then}
 	for _, t := range o.threads {
-		if t.stopped || t.exiting {
-			continue
+		if !t.stopped && !t.exiting {
+			sys.Interrupt(t.tid) // ESRCH: it ends, which is reported
 		}
-		w.held[t] = false
-		o.interrupt(t, func() {
-			if t.where != gone {
-				w.held[t] = true
-			}
-			w.check()
-		})
 	}
-	w.check()
+	o.world.check()
 }
 
-// check runs then once all are stopped; a thread that ended no longer counts.
+// check runs then once all are stopped.
 func (w *worldStop) check() {
-	if w.ended {
-		return
-	}
-	for t, held := range w.held {
-		if t.where == gone || t.exiting {
-			delete(w.held, t)
-			continue
-		}
-		if !held {
+	for _, t := range w.o.threads {
+		if !t.stopped && !t.exiting {
 			return
 		}
 	}
-	w.ended = true
-	w.o.world = nil
 	w.then()
-	for t := range w.held {
-		if t.stopped && t.where != gone {
-			w.o.mendInterrupted(t)
-			w.o.resume(t, 0)
-		}
+	w.o.world = nil
+	for _, f := range w.off {
+		f()
 	}
+}
+
+// putOff keeps t stopped and runs f at the end of a stop of the world; false
+// when there is none.
+func (o *origin) putOff(t *thread, f func()) bool {
+	if o.world == nil {
+		return false
+	}
+	o.world.off = append(o.world.off, func() {
+		if t.where != gone && t.stopped {
+			f()
+		}
+	})
+	return true
 }
 
 // mendInterrupted makes a call that a mere stop ended with EINTR be made again;

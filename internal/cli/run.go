@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -112,6 +113,9 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (job.Spec, error) {
 	s := job.Spec{Env: os.Environ(), Nodes: 1, On: -1, Name: f.name, LogFile: f.log, ABI: f.abi,
 		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY")}
 	place(&s, set)
+	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
+		return s, err
+	}
 	if err := checkSpec(s); err != nil {
 		return s, err
 	}
@@ -152,6 +156,22 @@ func place(s *job.Spec, set settings) {
 	if set.Stats != nil {
 		s.StatsFile = *set.Stats
 	}
+}
+
+// absolute turns file names into ones that supervisors, which work elsewhere,
+// understand alike; empty ones stay.
+func absolute(names ...*string) error {
+	for _, name := range names {
+		if *name == "" {
+			continue
+		}
+		full, err := filepath.Abs(*name)
+		if err != nil {
+			return fmt.Errorf("find working directory: %w", err)
+		}
+		*name = full
+	}
+	return nil
 }
 
 func checkSpec(s job.Spec) error {

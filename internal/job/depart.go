@@ -110,10 +110,8 @@ func (o *origin) distributeNow(t *thread) error {
 		}
 	}
 	o.report(fromSupervisor{Keep: true}, keep...)
-	for _, each := range o.threads {
-		if each.stopped && !each.group && !each.exiting {
-			o.learnTidAddress(each)
-		}
+	if main := o.threads[o.proc.PID]; main != nil && main.callable() && main.cleartid == 0 {
+		o.learnTidAddress(main)
 	}
 	if err := o.proc.AnonymizeAll(); err != nil {
 		return err
@@ -125,12 +123,11 @@ func (o *origin) distributeNow(t *thread) error {
 // usable is t or, when it has ended meanwhile, another thread that stands
 // stopped and can make calls for us.
 func (o *origin) usable(t *thread) *thread {
-	ok := func(t *thread) bool { return t.stopped && !t.group && !t.exiting && t.where != gone }
-	if ok(t) {
+	if t.callable() {
 		return t
 	}
 	for _, other := range o.threads {
-		if ok(other) {
+		if other.callable() {
 			return other
 		}
 	}
@@ -141,8 +138,8 @@ func (o *origin) usable(t *thread) *thread {
 // that are there. A mapping that went meanwhile needs no more than a wake-up.
 func (o *origin) unmappedAtHome(p page) { o.uffd.Wake(uint64(p.Addr()), vm.PageSize) }
 
-// learnTidAddress notes where the kernel clears the thread's id when it exits:
-// that page must be at home then, for a dying thread takes no faults.
+// learnTidAddress notes where the kernel clears the first thread's id when it
+// exits; of others it is known from their making (clearedAt).
 func (o *origin) learnTidAddress(t *thread) {
 	a, err := o.proc.TidAddress(t.tid)
 	if err != nil {

@@ -25,12 +25,38 @@ func (o *origin) cloned(t *thread) {
 		return
 	}
 	n := o.newThread(child, o.placeFor(t))
+	n.cleartid = o.clearedAt(t)
 	if _, stopped := o.early[child]; stopped {
 		delete(o.early, child)
 		n.stopped, n.born = true, true
 		o.bear(n)
 	}
 	o.resume(t, 0)
+}
+
+// clearedAt is where the kernel will clear the id of the thread that t, in its
+// clone event, has made: that page must be at home when it exits (clone(2)).
+func (o *origin) clearedAt(t *thread) vm.Addr {
+	const childClearTID = 0x200000
+	var r sys.Regs
+	if sys.GetRegs(t.tid, &r) != nil {
+		return 0
+	}
+	if r.Orig_rax != sys.SYS_CLONE3 {
+		if r.Rdi&childClearTID == 0 {
+			return 0
+		}
+		return vm.Addr(r.R10)
+	}
+	var args [24]byte // flags, pidfd, child_tid; the kernel has just read them
+	if err := o.proc.Read(vm.Addr(r.Rdi), args[:]); err != nil {
+		o.logf("read clone_args of thread %d: %v", t.tid, err)
+		return 0
+	}
+	if binary.LittleEndian.Uint64(args[:])&childClearTID == 0 {
+		return 0
+	}
+	return vm.Addr(binary.LittleEndian.Uint64(args[16:]))
 }
 
 // placeFor chooses where a new thread of t lives.
@@ -48,9 +74,6 @@ func (o *origin) placeFor(t *thread) coherence.NodeID {
 
 // bear starts a new thread, which stands at its first instruction.
 func (o *origin) bear(t *thread) {
-	if o.distributed {
-		o.learnTidAddress(t)
-	}
 	if t.place == coherence.Home {
 		o.resume(t, 0)
 		return
@@ -155,7 +178,7 @@ func (o *origin) stepped(t *thread) {
 	}
 	const entry = -int64(sys.ENOSYS) // what rax holds before the call
 	if int64(r.Rax) == entry && !t.entered {
-		t.entered = true
+		t.entered, t.inside = true, true
 		o.stepOn(t)
 		return
 	}

@@ -179,7 +179,7 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 
 // interrupt calls f when t, running at home or a shadow, has stopped for it.
 func (o *origin) interrupt(t *thread, f func()) {
-	if t.stopped && !t.group {
+	if t.stopped && !t.group && !t.inside {
 		f()
 		return
 	}
@@ -245,7 +245,9 @@ func (o *origin) letGo(pid int) {
 }
 
 func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
-	switch event := sys.StopEvent(status); event {
+	event := sys.StopEvent(status)
+	t.inside = event != 0 && event != sys.EVENT_STOP
+	switch event {
 	case sys.EVENT_CLONE:
 		o.cloned(t)
 	case sys.EVENT_FORK, sys.EVENT_VFORK:

@@ -20,6 +20,7 @@ func (o *origin) popcornTrap(t *thread, nr int, r *sys.Regs) {
 		o.logf("skip popcorn call: %v", err)
 		return
 	}
+	t.inside = false
 	ctx, err := guest.Save(t.tid)
 	if err != nil {
 		o.logf("popcorn call: %v", err)

@@ -63,6 +63,7 @@ type thread struct {
 	group      bool // that stop is one of the whole process
 	onStop     []func()
 	born       bool // its first stop has been seen
+	inside     bool // its stop lies inside a system call: registers set there are lost
 	errand     bool // home for something, to be stepped until it is done
 	single     bool // being single-stepped into a signal handler
 	exiting    bool
@@ -113,16 +114,12 @@ func (t *thread) to(w whereabouts) {
 	panic(fmt.Sprintf("thread %d goes from %v to %v", t.tid, t.where, w))
 }
 
-// isAway tells whether user code of the thread is not at home.
-func (t *thread) isAway() bool {
-	switch t.where {
-	case away, calling, leavingIn, recalled:
-		return true
-	}
-	return false
+// callable tells whether calls can be injected into the thread as it stands.
+func (t *thread) callable() bool {
+	return t.stopped && !t.group && !t.inside && !t.exiting && t.where != gone
 }
 
-// arrivedAt calls those who wait for a move.
+// finishMove calls those who wait for a move.
 func (t *thread) finishMove(err error) {
 	waiters := t.moved
 	t.moved = nil

@@ -35,8 +35,9 @@ func restFilter(numbers []int) ([]bpf.RawInstruction, error) {
 
 // homeFilter is added at home when the first thread leaves. Calls that change
 // mappings other nodes may know go to the supervisor, unless the agent makes
-// them; calls that copy the address space stop, so that pages can come home
-// first. The numbers are tested before anything else is loaded: then the kernel
+// them, and so do calls that copy the address space and futex operations that do
+// not wait for pages. None of them is a stop for the tracer: child processes
+// inherit the filter and have none. The numbers are tested before anything else is loaded: then the kernel
 // caches that the others are allowed (seccomp_cache_prepare, kernel/seccomp.c).
 func homeFilter() ([]bpf.RawInstruction, error) {
 	f := newFilterAsm()
@@ -52,26 +53,22 @@ func homeFilter() ([]bpf.RawInstruction, error) {
 	f.to("madvise", bpf.JumpEqual, sys.SYS_MADVISE)
 	f.to("clone", bpf.JumpEqual, sys.SYS_CLONE)
 	f.to("futex", bpf.JumpEqual, sys.SYS_FUTEX)
-	f.retIf(bpf.JumpEqual, sys.SYS_CLONE3, sys.SECCOMP_RET_TRACE)
-	f.retIf(bpf.JumpEqual, sys.SYS_FORK, sys.SECCOMP_RET_TRACE)
+	f.retIf(bpf.JumpEqual, sys.SYS_CLONE3, sys.SECCOMP_RET_USER_NOTIF)
+	f.retIf(bpf.JumpEqual, sys.SYS_FORK, sys.SECCOMP_RET_USER_NOTIF)
 	f.ret(sys.SECCOMP_RET_ALLOW)
 
 	f.label("futex") // the operations the kernel faults in without retry
 	f.arg(1)
 	f.ins = append(f.ins, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0x7f})
 	for _, op := range holdingFutexOps {
-		f.to("trace unless agent", bpf.JumpEqual, op)
+		f.to("unless agent", bpf.JumpEqual, op)
 	}
 	f.ret(sys.SECCOMP_RET_ALLOW)
-
-	f.label("trace unless agent")
-	f.unlessAgent()
-	f.ret(sys.SECCOMP_RET_TRACE)
 
 	f.label("clone") // CLONE_VM: a thread or vfork, memory is not copied
 	f.arg(0)
 	f.retIf(bpf.JumpBitsSet, 0x100, sys.SECCOMP_RET_ALLOW)
-	f.ret(sys.SECCOMP_RET_TRACE)
+	f.ret(sys.SECCOMP_RET_USER_NOTIF)
 
 	f.label("madvise")
 	f.arg(2)

@@ -35,6 +35,10 @@ func (o *origin) notified(events uint32) {
 		sys.NotifContinue(o.listener, n.ID)
 		return
 	}
+	if followed[n.Nr] {
+		o.follow(t, n)
+		return
+	}
 	o.addressCall(n.Nr, n.Args, func(ret uint64, handled bool) {
 		if !handled {
 			sys.NotifContinue(o.listener, n.ID)

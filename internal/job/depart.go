@@ -239,6 +239,11 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 		return err
 	}
 	c := interruptedCall(&ctx.Regs)
+	if c != nil && c.nr != sysRestart && syscalls.LookupCall(int(c.nr), c.args).Class == syscalls.GoHome {
+		// No shadow can make it: the thread begins it again, there.
+		ctx.Again(c.nr)
+		c = nil
+	}
 	if err := o.proc.Park(t.tid, t.slot); err != nil {
 		return err
 	}

@@ -110,8 +110,7 @@ func (o *origin) releaseFork(t *thread) {
 	}
 }
 
-// trapped handles a call that stops by the filter: Popcorn's own, or one that
-// copies the address space.
+// trapped handles a call that stops by the filter: one of Popcorn's own.
 func (o *origin) trapped(t *thread) {
 	var r sys.Regs
 	if err := sys.GetRegs(t.tid, &r); err != nil {
@@ -122,28 +121,64 @@ func (o *origin) trapped(t *thread) {
 		o.popcornTrap(t, nr, &r)
 		return
 	}
-	if !o.distributed {
-		o.resume(t, 0)
+	o.resume(t, 0)
+}
+
+// followed is the calls that wait for pages, and whose end must be seen: those
+// that copy the address space, and futex operations.
+var followed = map[int]bool{sys.SYS_CLONE: true, sys.SYS_CLONE3: true, sys.SYS_FORK: true, sys.SYS_FUTEX: true}
+
+// follow handles the notification of a followed call: t is stopped before it,
+// and when the pages are here steps through it, which notifies once more.
+func (o *origin) follow(t *thread, n sys.Notif) {
+	if t.forkHold != 0 || t.futex != nil {
+		sys.NotifContinue(o.listener, n.ID)
 		return
 	}
-	args := [6]uint64{r.Rdi, r.Rsi, r.Rdx, r.R10, r.R8, r.R9}
-	if runs := futexPages(uint64(nr), args); runs != nil {
-		o.futexAtHome(t, runs)
+	if n.Nr != sys.SYS_CLONE3 {
+		o.stopBefore(t, n)
 		return
 	}
-	if nr != sys.SYS_CLONE3 {
-		o.copiesMemory(t)
-		return
-	}
-	// clone3: the flags are in memory.
-	o.peek(vm.Addr(r.Rdi), 8, func(b []byte, err error) {
+	// The flags are in memory.
+	o.peek(vm.Addr(n.Args[0]), 8, func(b []byte, err error) {
 		const cloneVM = 0x100
 		if err != nil || binary.LittleEndian.Uint64(b)&cloneVM != 0 {
-			o.resume(t, 0)
+			sys.NotifContinue(o.listener, n.ID)
+			return
+		}
+		o.stopBefore(t, n)
+	})
+}
+
+// stopBefore stops t, which waits in a notification, as if before its call. The
+// interrupt comes first, so that t does not run on with the answer.
+func (o *origin) stopBefore(t *thread, n sys.Notif) {
+	o.interrupt(t, func() {
+		if !again(t.tid, uint64(n.Nr)) || t.where != atHome {
+			if t.where != leaving { // it makes the call again wherever it goes
+				o.resume(t, 0)
+			}
+			return
+		}
+		if runs := futexPages(uint64(n.Nr), n.Args); runs != nil {
+			o.futexAtHome(t, runs)
 			return
 		}
 		o.copiesMemory(t)
 	})
+	sys.NotifSend(o.listener, n.ID, 0, sys.Errno(-restartNoIntr))
+}
+
+// again makes a stopped thread that was answered restartNoIntr begin its call nr
+// again; false when it stands elsewhere.
+func again(tid int, nr uint64) bool {
+	var r sys.Regs
+	if sys.GetRegs(tid, &r) != nil || r.Orig_rax != nr || int64(r.Rax) != restartNoIntr {
+		return false
+	}
+	r.Rip -= 2
+	r.Rax, r.Orig_rax = nr, ^uint64(0)
+	return sys.SetRegs(tid, &r) == nil
 }
 
 // copiesMemory lets t fork once home has all pages; nobody else may write until

@@ -170,6 +170,7 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 	case t.errand || t.forkHold != 0 || t.execing:
 		err = sys.SyscallStep(t.tid, sig)
 	default:
+		t.entered = false // its exit will not be seen
 		err = sys.Cont(t.tid, sig)
 	}
 	if err != nil && !errors.Is(err, sys.ESRCH) {

@@ -136,6 +136,9 @@ func (p *Process) putSlots(tid int) error {
 
 func (p *Process) openUFFD(tid int, features uint64) (*sys.UFFD, error) {
 	fd, err := p.Call(tid, sys.SYS_USERFAULTFD, sys.O_CLOEXEC|sys.O_NONBLOCK)
+	if errors.Is(err, sys.EPERM) {
+		fd, err = p.devUFFD(tid, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open userfaultfd in process %d (see \"popcorn check\"): %w", p.PID, err)
 	}
@@ -149,6 +152,23 @@ func (p *Process) openUFFD(tid int, features uint64) (*sys.UFFD, error) {
 		return nil, fmt.Errorf("set up userfaultfd: %w", err)
 	}
 	return u, nil
+}
+
+// devUFFD makes a userfaultfd by the device whose permissions grant it; denied
+// is why there is no other way.
+func (p *Process) devUFFD(tid int, denied error) (uint64, error) {
+	name, err := p.WriteTable([]byte(sys.DevUFFD + "\x00"))
+	if err != nil {
+		return 0, err
+	}
+	const cwd = ^uint64(99) // AT_FDCWD
+	dev, err := p.Call(tid, sys.SYS_OPENAT, cwd, name, sys.O_RDWR|sys.O_CLOEXEC)
+	if err != nil {
+		return 0, denied
+	}
+	fd, err := p.Call(tid, sys.SYS_IOCTL, dev, sys.USERFAULTFD_IOC_NEW, sys.O_CLOEXEC|sys.O_NONBLOCK)
+	_, closed := p.Call(tid, sys.SYS_CLOSE, dev)
+	return fd, errors.Join(err, closed)
 }
 
 // threadFlags: a thread in the kernel's sense, without thread-local storage or

@@ -3,6 +3,9 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
+	"time"
 
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
@@ -133,6 +136,45 @@ func (p *Process) Kill() {
 		return
 	}
 	sys.Kill(p.PID, sys.SIGKILL)
+}
+
+// End kills the process and collects its threads until it is gone, or fails
+// after patience.
+func (p *Process) End(patience time.Duration) error {
+	p.Kill()
+	// A thread in its exit stop is not woken by SIGKILL: it has one already.
+	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.PID)) // gone: no tasks
+	for _, task := range tasks {
+		if tid, err := strconv.Atoi(task.Name()); err == nil {
+			sys.Cont(tid, 0)
+		}
+	}
+	var events []Event
+	for deadline := sys.Monotonic() + patience; ; {
+		events = p.tracer.Poll(events[:0])
+		for _, e := range events {
+			if e.TID == p.PID && !e.Status.Stopped() {
+				return nil
+			}
+			if e.Status.Stopped() {
+				sys.Cont(e.TID, 0)
+			}
+		}
+		left := deadline - sys.Monotonic()
+		switch {
+		case p.collected():
+			return nil
+		case left <= 0:
+			return fmt.Errorf("end process %d: %w", p.PID, sys.ETIMEDOUT)
+		case len(events) == 0:
+			sys.AwaitReadable(p.tracer.FD(), left)
+		}
+	}
+}
+
+// collected tells whether somebody has collected the process's exit before.
+func (p *Process) collected() bool {
+	return p.Pidfd >= 0 && errors.Is(sys.PidfdSendSignal(p.Pidfd, 0), sys.ESRCH)
 }
 
 // Close releases our descriptors of the process, which must be gone.

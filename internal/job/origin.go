@@ -80,12 +80,16 @@ func (o *origin) start() (err error) {
 	if err != nil {
 		return err
 	}
+	o.guest.Store(int32(o.proc.Pidfd))
 	o.report(fromSupervisor{Keep: true}, o.proc.Pidfd)
 	if err := o.letGoOfFiles(); err != nil {
 		return err
 	}
 	if err := o.proc.ConfineAtRest(o.abi.Numbers()); err != nil {
-		return err
+		if spec.Nodes > 1 {
+			return err
+		}
+		o.logf("popcorn calls are not available: %v", err) // there is nowhere to go anyway
 	}
 	if err := o.proc.Ignore(o.cfg.Ignored); err != nil {
 		return err
@@ -375,42 +379,25 @@ func (o *origin) finishJob() {
 }
 
 // finish implements role.
-func (o *origin) finish() {
+func (o *origin) finish() (err error) {
 	for n := range o.peers {
 		o.send(n, wire.Header{Type: wire.TBye})
 	}
 	if o.server != nil {
 		o.server.Close()
 	}
-	if o.proc != nil {
-		o.proc.Kill()
-		o.reap()
+	if o.proc != nil && !o.ended {
+		err = o.proc.End(reapPatience)
 	}
 	for _, c := range o.peers {
 		c.Flush()
 		c.Close()
 	}
+	return err
 }
 
-// reap collects the program's threads until the process is gone.
-func (o *origin) reap() {
-	deadline := sys.Monotonic() + reapPatience
-	for !o.ended && sys.Monotonic() < deadline {
-		tid, status, _, err := sys.Wait(-1, sys.WNOHANG)
-		switch {
-		case err != nil:
-			return
-		case tid == 0:
-			time.Sleep(time.Millisecond) // SIGKILL is on its way; nothing else is left to do
-		case tid == o.proc.PID && !status.Stopped():
-			return
-		case status.Stopped():
-			sys.Cont(tid, 0)
-		}
-	}
-}
-
-const reapPatience = 3 * time.Second
+// reapPatience is how long a killed guest may take to be gone.
+const reapPatience = 2 * time.Second
 
 // settle implements role.
 func (o *origin) settle() {

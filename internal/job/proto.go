@@ -32,6 +32,8 @@ type fromSupervisor struct {
 	Code  int  `json:"code,omitempty"`
 	// Errno of an execve that failed.
 	Errno int `json:"errno,omitempty"`
+	// Left: ends because home is gone or has said so; home knows the reason.
+	Left bool `json:"left,omitempty"`
 	// Error is why the job failed.
 	Error string `json:"error,omitempty"`
 }

@@ -62,12 +62,13 @@ func (r *remote) start() (err error) {
 
 func (r *remote) settle() {}
 
-func (r *remote) finish() {
-	r.dropStub()
+func (r *remote) finish() error {
+	err := r.dropStub()
 	for _, c := range r.peers {
 		c.Flush()
 		c.Close()
 	}
+	return err
 }
 
 // peerLost implements role: without home there is nothing to do here; the loss
@@ -75,21 +76,28 @@ func (r *remote) finish() {
 func (r *remote) peerLost(n coherence.NodeID, err error) {
 	if n == coherence.Home {
 		r.logf("home is gone: %v", err)
-		r.loop.stop()
+		r.end()
 	}
 }
 
+// end is the orderly end of this supervisor: home knows the reason.
+func (r *remote) end() {
+	r.report(fromSupervisor{Left: true})
+	r.loop.stop()
+}
+
 // dropStub ends the stub and collects it.
-func (r *remote) dropStub() {
+func (r *remote) dropStub() error {
 	if r.stub == nil {
-		return
+		return nil
 	}
 	r.stats.cpu += cpuSeconds(r.stub.PID)
 	r.loop.remove(r.stub.UFFD.FD())
 	r.loop.remove(r.stub.Listener)
-	pid := r.stub.PID
-	r.stub.Kill()
-	reapAll(pid)
+	if err := r.stub.End(reapPatience); err != nil {
+		return err // its userfaultfd must stay open as long as it lives
+	}
+	r.guest.Store(-1)
 	r.stub.Close()
 	if r.pager != nil {
 		r.stats.faults.merge(&r.pager.Stats, r.pager.Machine().Stats())
@@ -97,19 +105,7 @@ func (r *remote) dropStub() {
 	r.stub, r.pager, r.memory = nil, nil, nil
 	r.visitors, r.lent, r.pool = map[int]*visitor{}, map[int]*visitor{}, nil
 	r.mapped = vm.Set{}
-}
-
-// reapAll collects a killed stub's threads until the process is gone.
-func reapAll(pid int) {
-	for {
-		tid, status, _, err := sys.Wait(-1, 0)
-		switch {
-		case err != nil, tid == pid && !status.Stopped():
-			return
-		case status.Stopped():
-			sys.Cont(tid, 0)
-		}
-	}
+	return nil
 }
 
 // frame implements role.
@@ -121,11 +117,13 @@ func (r *remote) frame(from coherence.NodeID, h wire.Header, payload []byte) err
 	case wire.TJoin:
 		return r.join(h, payload)
 	case wire.TGone:
-		r.dropStub()
+		if err := r.dropStub(); err != nil {
+			r.fail(err)
+		}
 		r.epoch = uint16(h.ID)
 		return nil
 	case wire.TBye:
-		r.loop.stop()
+		r.end()
 		return nil
 	case wire.TStats:
 		r.sendStats()
@@ -163,7 +161,9 @@ func (r *remote) join(h wire.Header, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	r.dropStub()
+	if err := r.dropStub(); err != nil {
+		return err
+	}
 	r.epoch = uint16(h.ID)
 	r.homePID = int(h.Count)
 	reply := wire.Header{Type: wire.TJoined, Addr: h.ID}
@@ -184,6 +184,7 @@ func (r *remote) startStub(ms []vm.Mapping) (err error) {
 	if r.stub, err = guest.StartRemote(r.tracer, classes, ms); err != nil {
 		return err
 	}
+	r.guest.Store(int32(r.stub.Pidfd))
 	r.report(fromSupervisor{Keep: true}, r.stub.Pidfd, r.stub.UFFD.FD(), r.stub.Listener)
 	r.memory = pager.NewAway(r.stub.Memory, r.stub.UFFD, r.mapped.Find)
 	if err := r.newPager(r.memory, r.stub.UFFD, nil, r.unmappedPage); err != nil {

@@ -57,7 +57,8 @@ type child struct {
 	crash int
 	kept  []keep
 	addr  string
-	dead  bool
+	// left tells that it ended because home was gone or said so.
+	left bool
 }
 
 // keep is descriptors held until the process of the first, a pidfd, is gone.
@@ -72,6 +73,11 @@ type packet struct {
 }
 
 func (l *launcher) start() error {
+	if l.spec.On > 0 || l.spec.Nodes > 1 && l.spec.Spread {
+		if missing := errors.Join(sys.Missing()...); missing != nil {
+			return fmt.Errorf("this machine cannot run a program on several nodes (popcorn check tells more):\n%w", missing)
+		}
+	}
 	secret := make([]byte, 32)
 	id := make([]byte, 16)
 	rand.Read(secret) // never fails: crypto/rand
@@ -223,11 +229,18 @@ func (l *launcher) read(c *child) {
 		select {
 		case l.packets <- p:
 		case <-l.ended:
-			return
+			c.keep(p) // nobody else is at it: close waits for this goroutine
 		}
 		if p.err != nil {
 			return
 		}
+	}
+}
+
+// keep notes the descriptors that came with a packet.
+func (c *child) keep(p packet) {
+	if p.msg.Keep && len(p.fds) > 0 {
+		c.kept = append(c.kept, keep{p.fds})
 	}
 }
 
@@ -243,6 +256,7 @@ func (l *launcher) wait(ctx context.Context) (int, error) {
 		case <-ctx.Done():
 			return exitOwn, ctx.Err()
 		case p := <-l.packets:
+			p.from.keep(p)
 			if code, err, over := l.handle(p); over {
 				return code, err
 			}
@@ -268,8 +282,10 @@ func (l *launcher) forward(sig os.Signal) {
 }
 
 func (l *launcher) handle(p packet) (code int, err error, over bool) {
+	if p.err != nil && p.from.left {
+		return 0, nil, false // home tells why, or its end does
+	}
 	if p.err != nil {
-		p.from.dead = true
 		err := fmt.Errorf("the supervisor of node %d (pid %d) has died; the program was ended", p.from.nid, p.from.pid)
 		if !errors.Is(p.err, io.EOF) {
 			err = fmt.Errorf("%w: %w", err, p.err)
@@ -280,10 +296,9 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		return exitOwn, err, true
 	}
 	m := p.msg
-	if m.Keep {
-		p.from.kept = append(p.from.kept, keep{p.fds})
-	}
 	switch {
+	case m.Left:
+		p.from.left = true
 	case m.Addr != "":
 		p.from.addr = m.Addr
 		l.introduce()
@@ -327,8 +342,9 @@ func (l *launcher) introduce() {
 	}
 }
 
-// endPatience is how long a supervisor may take to end its guest and itself.
-const endPatience = 3 * time.Second
+// endPatience is how long a supervisor may take to end its guest and itself, and
+// how long guests may take to be gone then.
+const endPatience = 2500 * time.Millisecond
 
 // close ends all supervisors and then every guest that is still there.
 func (l *launcher) close() {
@@ -345,26 +361,8 @@ func (l *launcher) close() {
 	}
 	l.readers.Wait()
 	l.drain()
+	l.endGuests()
 	for _, c := range l.nodes {
-		for _, k := range c.kept {
-			for i, fd := range k.fds {
-				if i == 0 {
-					sys.PidfdSendSignal(fd, sys.SIGKILL) // EBADF, ESRCH: not a pidfd, or gone
-				}
-			}
-		}
-	}
-	for _, c := range l.nodes {
-		for _, k := range c.kept {
-			for i := len(k.fds) - 1; i >= 0; i-- {
-				if i == 0 {
-					sys.AwaitPidfd(k.fds[i], endPatience)
-				}
-			}
-			for _, fd := range k.fds {
-				sys.Close(fd)
-			}
-		}
 		sys.Close(c.sock)
 		sys.Close(c.crash)
 	}
@@ -376,14 +374,33 @@ func (l *launcher) close() {
 	}
 }
 
+// endGuests kills what is left of the guests and gives up what was kept for
+// them once they are gone.
+func (l *launcher) endGuests() {
+	var all []keep
+	for _, c := range l.nodes {
+		all = append(all, c.kept...)
+	}
+	for _, k := range all {
+		sys.PidfdSendSignal(k.fds[0], sys.SIGKILL) // ESRCH: gone, as it should be
+	}
+	deadline := time.Now().Add(endPatience)
+	for _, k := range all {
+		sys.AwaitPidfd(k.fds[0], time.Until(deadline))
+	}
+	for _, k := range all {
+		for _, fd := range k.fds {
+			sys.Close(fd)
+		}
+	}
+}
+
 // drain keeps what supervisors sent last.
 func (l *launcher) drain() {
 	for {
 		select {
 		case p := <-l.packets:
-			if p.msg.Keep {
-				p.from.kept = append(p.from.kept, keep{p.fds})
-			}
+			p.from.keep(p)
 		default:
 			return
 		}

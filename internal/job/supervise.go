@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -50,6 +51,7 @@ func Supervise(args []string) int {
 	debug.SetCrashOutput(out, debug.CrashOptions{})
 	out.Close() // it has been duplicated
 	s := &supervisor{run: run}
+	s.guest.Store(-1)
 	if err := s.main(file); err != nil {
 		s.report(fromSupervisor{Error: err.Error()})
 		return exitOwn
@@ -71,6 +73,7 @@ type supervisor struct {
 	events []guest.Event
 	role   role
 	failed error
+	guest  atomic.Int32 // pidfd of the process to kill when run is gone, or -1
 	// freed are supervisors' own resources to give back at the end.
 	atEnd []func()
 }
@@ -85,14 +88,18 @@ type role interface {
 	frame(from coherence.NodeID, h wire.Header, payload []byte) error
 	// peerLost tells that node n is gone.
 	peerLost(n coherence.NodeID, err error)
-	// finish ends the guest; the loop has ended.
-	finish()
+	// finish ends the guest; the loop has ended. With an error some of it is
+	// left, for the end of this process to end (PTRACE_O_EXITKILL).
+	finish() error
 	// settle runs after every turn of the loop.
 	settle()
 }
 
 func (s *supervisor) main(file int) error {
 	if err := s.configure(file); err != nil {
+		return err
+	}
+	if err := s.watchRun(); err != nil {
 		return err
 	}
 	// Signals to the job reach the program; the supervisor ends with the job.
@@ -104,15 +111,25 @@ func (s *supervisor) main(file int) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	err := s.role.start()
+	err := explain(s.role.start())
 	if err == nil {
 		err = s.loop.run()
 	}
-	s.role.finish()
+	if left := s.role.finish(); left != nil {
+		return errors.Join(err, s.failed, left)
+	}
 	for _, f := range s.atEnd {
 		f()
 	}
 	return errors.Join(err, s.failed)
+}
+
+// explain adds to a refusal of the kernel what the machine lacks.
+func explain(err error) error {
+	if errors.Is(err, sys.EPERM) || errors.Is(err, sys.EACCES) || errors.Is(err, sys.ENOSYS) {
+		return errors.Join(append([]error{err}, sys.Missing()...)...)
+	}
+	return err
 }
 
 func (s *supervisor) configure(file int) error {
@@ -135,6 +152,30 @@ func (s *supervisor) configure(file int) error {
 		s.log = log
 		s.atEnd = append(s.atEnd, func() { log.Close() })
 	}
+	return nil
+}
+
+// watchRun sees to it that nothing outlives popcorn run. The loop notices its
+// end too, unless it is waiting for a thread: killing the guest ends every such
+// wait. The goroutine lives as long as the process, which it may end.
+func (s *supervisor) watchRun() error {
+	fd, err := sys.PidfdOpen(s.cfg.RunPID, 0)
+	if err != nil {
+		return fmt.Errorf("open pidfd of popcorn run: %w", err)
+	}
+	if sys.Getppid() != s.cfg.RunPID {
+		return errors.New("popcorn run is gone")
+	}
+	go func() {
+		const ever = 1000 * time.Hour
+		for !sys.AwaitPidfd(fd, ever) {
+		}
+		if guest := s.guest.Load(); guest >= 0 {
+			sys.PidfdSendSignal(int(guest), sys.SIGKILL) // ESRCH: gone already
+		}
+		time.Sleep(endPatience)
+		os.Exit(exitOwn)
+	}()
 	return nil
 }
 

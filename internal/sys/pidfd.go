@@ -29,8 +29,11 @@ func Tgkill(tgid, tid int, sig Signal) error { return unix.Tgkill(tgid, tid, sig
 func Kill(pid int, sig Signal) error { return unix.Kill(pid, sig) }
 
 // AwaitPidfd waits until the process of a pidfd has ended (it polls readable
-// then); false after d. Any other descriptor is an error and counts as ended.
-func AwaitPidfd(fd int, d time.Duration) bool {
+// then); false after d. A bad descriptor counts as ended.
+func AwaitPidfd(fd int, d time.Duration) bool { return AwaitReadable(fd, d) }
+
+// AwaitReadable waits until fd is readable or broken; false after d.
+func AwaitReadable(fd int, d time.Duration) bool {
 	deadline := Monotonic() + d
 	for {
 		left := max(deadline-Monotonic(), 0)

@@ -56,6 +56,9 @@ func WaitPeek() error {
 // Getpid is this process's id.
 func Getpid() int { return unix.Getpid() }
 
+// Getppid is its parent's; 1 or a subreaper's once that has ended.
+func Getppid() int { return unix.Getppid() }
+
 // Getpgrp is this process's process group.
 func Getpgrp() int { return unix.Getpgrp() }
 

@@ -125,12 +125,9 @@ func (l *launcher) idlePoll() error {
 	if !l.spec.IdlePoll {
 		return nil
 	}
-	f, err := os.OpenFile("/dev/cpu_dma_latency", os.O_WRONLY, 0)
-	if err == nil {
-		_, err = f.Write(make([]byte, 4))
-	}
+	f, err := sys.HoldCPULatency()
 	if err != nil {
-		return fmt.Errorf("hold the CPU latency request: %w", err)
+		return err
 	}
 	l.latency = f
 	return nil

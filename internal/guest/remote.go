@@ -58,6 +58,9 @@ func StartRemote(t *Tracer, classes RemoteClasses, home []vm.Mapping) (r *Remote
 	if r.UFFD, err = r.openUFFD(r.PID, remoteFaults); err != nil {
 		return r, err
 	}
+	if err = r.cover(); err != nil {
+		return r, err
+	}
 	err = r.startNursery(classes)
 	return r, err
 }
@@ -165,34 +168,45 @@ func (r *Remote) Spawn() (int, error) {
 // Own tells whether tid is a thread of ours that is no guest's.
 func (r *Remote) Own(tid int) bool { return tid == r.PID || tid == r.nursery }
 
-// Map makes the ranges accessible with their protections, backed by the memfd
-// and registered with the userfaultfd.
-func (r *Remote) Map(ms []vm.Mapping) error {
-	calls := make([]Entry, len(ms))
-	for i, m := range ms {
-		calls[i] = Entry{sys.SYS_MMAP, [6]uint64{uint64(m.Start), m.Size(), KernelProt(m.Prot),
-			sys.MAP_SHARED | sys.MAP_FIXED_NOREPLACE | sys.MAP_NORESERVE, memoryFD, uint64(m.Start)}}
+// Lowest is where a guest's memory begins here: below it an ordinary kernel maps
+// nothing (vm.mmap_min_addr).
+const Lowest vm.Addr = 0x10000
+
+// highest is the end of the address space of a process (TASK_SIZE_MAX).
+const highest vm.Addr = 1<<47 - vm.PageSize
+
+// cover maps the memfd over all addresses that are free, out of reach and under
+// the userfaultfd. What is mapped later only gets its protection: were it mapped
+// first and put under the userfaultfd then, a thread in between would be given
+// a page by the kernel, and the write-protection of pages would end with a mapping.
+func (r *Remote) cover() error {
+	own, err := r.Mappings()
+	if err != nil {
+		return err
+	}
+	var taken vm.Set
+	for _, m := range own {
+		taken.Insert(m)
+	}
+	taken.Insert(vm.Mapping{Range: AgentRange()})
+	gaps := taken.Gaps(vm.Range{Start: Lowest, End: highest})
+	calls := make([]Entry, len(gaps))
+	for i, g := range gaps {
+		calls[i] = Entry{sys.SYS_MMAP, [6]uint64{uint64(g.Start), g.Size(), 0,
+			sys.MAP_SHARED | sys.MAP_FIXED_NOREPLACE | sys.MAP_NORESERVE, memoryFD, uint64(g.Start)}}
 	}
 	if n, err := r.Batch(r.PID, calls); err != nil {
-		return fmt.Errorf("map %v at remote: %w", ms[n].Range, err)
+		return fmt.Errorf("map %v at remote: %w", gaps[n], err)
 	}
-	for _, m := range ms {
-		if err := r.Register(m.Range); err != nil {
-			return err
+	for _, g := range gaps {
+		if _, err := r.UFFD.Register(uint64(g.Start), g.Size(), sys.RegisterModeMissing|sys.RegisterModeWP); err != nil {
+			return fmt.Errorf("register %v with userfaultfd: %w", g, err)
 		}
 	}
 	return nil
 }
 
-// Register puts a mapped range under the userfaultfd.
-func (r *Remote) Register(g vm.Range) error {
-	if _, err := r.UFFD.Register(uint64(g.Start), g.Size(), sys.RegisterModeMissing|sys.RegisterModeWP); err != nil {
-		return fmt.Errorf("register %v with userfaultfd: %w", g, err)
-	}
-	return nil
-}
-
-// Protect changes the protection of mapped ranges.
+// Protect gives ranges their protections; 0 puts them out of reach.
 func (r *Remote) Protect(ms []vm.Mapping) error {
 	calls := make([]Entry, len(ms))
 	for i, m := range ms {
@@ -200,18 +214,6 @@ func (r *Remote) Protect(ms []vm.Mapping) error {
 	}
 	if n, err := r.Batch(r.PID, calls); err != nil {
 		return fmt.Errorf("protect %v at remote: %w", ms[n].Range, err)
-	}
-	return nil
-}
-
-// Unmap removes mappings; their pages have been dropped before.
-func (r *Remote) Unmap(gs []vm.Range) error {
-	calls := make([]Entry, len(gs))
-	for i, g := range gs {
-		calls[i] = unmap(g)
-	}
-	if n, err := r.Batch(r.PID, calls); err != nil {
-		return fmt.Errorf("unmap %v at remote: %w", gs[n], err)
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ type visitor struct {
 	state  visitorState
 	notif  uint64  // of the call being made for it
 	query  vm.Addr // that home was asked about
+	late   vm.Addr // its last question, when the answer was known here already
 	recall bool
 	held   bool // stopped by a freeze
 	// leaveWith is a call that it shall make at home, seen by notification.
@@ -208,82 +209,64 @@ func (r *remote) mapFrame(payload []byte) error {
 	return nil
 }
 
-// mapIn makes the stub's mappings agree with home's ms, without touching what is
-// mapped already but for its protection: pages lose their write-protection when
-// their mapping is replaced. It tells whether anything changed.
+// mapIn gives the stub's memory the protections of home's mappings ms. It tells
+// whether anything changed.
 func (r *remote) mapIn(ms []vm.Mapping) (changed bool, err error) {
-	var fresh, prot []vm.Mapping
+	var todo []vm.Mapping
 	for _, m := range ms {
-		if !sharable(m.Kind) || m.Range.Overlaps(guest.AgentRange()) {
+		if !sharable(m.Kind) || m.Start < guest.Lowest || m.Range.Overlaps(guest.AgentRange()) {
 			continue
 		}
 		for _, g := range r.mapped.Gaps(m.Range) {
 			part := m
 			part.Range = g
-			fresh = append(fresh, part)
-			r.mapped.Insert(part) // ms may name a mapping twice
+			todo = append(todo, part)
 		}
 		for _, have := range r.mapped.Overlapping(m.Range) {
 			if have.Prot != m.Prot {
 				have.Prot = m.Prot
-				prot = append(prot, have)
-				r.mapped.Insert(have)
+				todo = append(todo, have)
 			}
 		}
+		r.mapped.Insert(m)
 	}
-	if err := errors.Join(r.stub.Map(fresh), r.stub.Protect(prot)); err != nil {
-		return false, err
-	}
-	return len(fresh)+len(prot) > 0, nil
+	return len(todo) > 0, r.stub.Protect(todo)
 }
 
-// unmap removes what home says has changed in g, but for pages this node has got
-// since: those are of the new mapping already.
+// unmap puts out of reach what home says has changed in g, but for pages this
+// node has got since: those are of the new mapping already.
 func (r *remote) unmap(g vm.Range) {
-	var gs []vm.Range
-	for _, m := range r.mapped.Overlapping(g) {
-		at := m.Start
-		for p := m.Start.Page(); p.Addr() < m.End; p++ {
-			if r.pager.Machine().Mode(p) == coherence.Invalid {
-				continue
-			}
-			if p.Addr() > at {
-				gs = append(gs, vm.Range{Start: at, End: p.Addr()})
-			}
-			at = (p + 1).Addr()
-		}
-		if at < m.End {
-			gs = append(gs, vm.Range{Start: at, End: m.End})
-		}
+	var got vm.Set
+	for _, run := range r.pager.Machine().Known(runsOf(g)) {
+		got.Insert(vm.Mapping{Range: run.Range()})
 	}
-	r.unmapNow(gs)
+	var gone []vm.Range
+	for _, m := range r.mapped.Overlapping(g) {
+		gone = append(gone, got.Gaps(m.Range)...)
+	}
+	r.unmapNow(gone)
 }
 
 func (r *remote) unmapNow(gs []vm.Range) {
-	if len(gs) == 0 {
-		return
+	var todo []vm.Mapping
+	for _, g := range gs {
+		for _, m := range r.mapped.Overlapping(g) {
+			todo = append(todo, vm.Mapping{Range: m.Range})
+		}
+		r.mapped.Remove(g)
 	}
-	if err := r.stub.Unmap(gs); err != nil {
+	if err := r.stub.Protect(todo); err != nil {
 		r.fail(err)
 		return
 	}
 	for _, g := range gs {
-		r.mapped.Remove(g)
-		r.memory.Unmapped(g)
 		// Who waits for a page there finds out by faulting again.
 		r.stub.UFFD.Wake(uint64(g.Start), g.Size())
 	}
 }
 
 // unmappedPage: home has no memory at p, or not with the right that was wanted.
-func (r *remote) unmappedPage(p page) {
-	g := run{First: p, N: 1}.Range()
-	if len(r.mapped.Overlapping(g)) > 0 {
-		r.unmapNow([]vm.Range{g})
-		return
-	}
-	r.stub.UFFD.Wake(uint64(g.Start), g.Size())
-}
+func (r *remote) unmappedPage(p page) { r.unmapNow([]vm.Range{run{First: p, N: 1}.Range()}) }
 
 // arrive gives a thread of the program a thread here and lets it run.
 func (r *remote) arrive(tid int, payload []byte) error {

@@ -154,7 +154,12 @@ func (r *remote) answered(tid int, a vm.Addr, payload []byte) error {
 		r.fail(err)
 		return nil
 	}
-	if changed {
+	// Another's question may have been answered between its fault and this.
+	late := !changed && len(ms) == 1 && sharable(ms[0].Kind) && v.late != a
+	if v.late = 0; late {
+		v.late = a
+	}
+	if changed || late {
 		v.state = running
 		if r.frozen {
 			v.held = true

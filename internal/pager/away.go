@@ -11,7 +11,8 @@ import (
 )
 
 // Away is a remote's memory: a memfd in which a page's offset is its address,
-// mapped by the stub. The supervisor reads and punches it without the guest.
+// mapped everywhere by the stub. The supervisor reads and punches it without the
+// guest.
 type Away struct {
 	fd     int
 	uffd   *sys.UFFD
@@ -95,18 +96,10 @@ func (a *Away) Put(first vm.Page, pages wire.Pages, shared bool) error {
 
 // PutZero implements Memory.
 func (a *Away) PutZero(r vm.Run, shared bool) error {
-	g := r.Range()
-	switch {
-	case shared:
-		for p := r.First; p < r.End(); p++ {
-			if err := putPage(a.uffd, p, a.zero[:], true); err != nil {
-				return err
-			}
-		}
-		return nil
-	case r.N <= openAbove:
-		return mapped(a.uffd.ZeroPage(uint64(g.Start), g.Size()))
+	if shared || r.N <= openAbove {
+		return putZero(a.uffd, r, shared, a.zero[:])
 	}
+	g := r.Range()
 	if err := mapped(a.uffd.Unregister(uint64(g.Start), g.Size())); err != nil {
 		return err
 	}
@@ -115,10 +108,7 @@ func (a *Away) PutZero(r vm.Run, shared bool) error {
 }
 
 // Unprotect implements Memory.
-func (a *Away) Unprotect(r vm.Run) error {
-	g := r.Range()
-	return mapped(a.uffd.WriteProtect(uint64(g.Start), g.Size(), false))
-}
+func (a *Away) Unprotect(r vm.Run) error { return unprotect(a.uffd, r) }
 
 // Drop implements Memory.
 func (a *Away) Drop(r vm.Run) error { return errors.Join(a.close(r), a.punch(r)) }
@@ -136,15 +126,4 @@ func (a *Away) Bound(p vm.Page, n uint32) uint32 {
 		return 1
 	}
 	return min(n, uint32(min(m.End.Page()-p, maxAhead)))
-}
-
-// Unmapped tells that the mappings in r are gone from the stub.
-func (a *Away) Unmapped(r vm.Range) {
-	keep := a.open[:0]
-	for _, o := range a.open {
-		if !o.Range().Overlaps(r) {
-			keep = append(keep, o)
-		}
-	}
-	a.open = keep
 }

@@ -155,7 +155,8 @@ func (h *Home) Get(r vm.Run, op coherence.Op, mode coherence.Mode, b []byte) ([]
 
 func (h *Home) getAnonymous(r vm.Run, op coherence.Op, b []byte) ([]byte, bool, error) {
 	if op != coherence.Copy {
-		if err := h.protect(r, true); err != nil {
+		g := r.Range()
+		if err := mapped(h.uffd.WriteProtect(uint64(g.Start), g.Size(), true)); err != nil {
 			return b, false, err
 		}
 	}
@@ -222,66 +223,18 @@ func grow(b []byte, n int) []byte {
 	return b[:len(b)+n]
 }
 
-func (h *Home) protect(r vm.Run, on bool) error {
-	g := r.Range()
-	return mapped(h.uffd.WriteProtect(uint64(g.Start), g.Size(), on))
-}
-
-// mapped turns the kernel's word for a missing mapping into ours.
-func mapped(err error) error {
-	if errors.Is(err, sys.ENOENT) || errors.Is(err, sys.EINVAL) {
-		return fmt.Errorf("%w: %w", ErrNoMapping, err)
-	}
-	return err
-}
-
 // Put implements Memory.
 func (h *Home) Put(first vm.Page, pages wire.Pages, shared bool) error {
 	return put(h.uffd, first, pages, shared, h.zeros[:vm.PageSize])
 }
 
-// put installs pages by UFFDIO_COPY, as many at a time as lie together.
-func put(u *sys.UFFD, first vm.Page, pages wire.Pages, shared bool, zero []byte) error {
-	for i, page := range pages.All {
-		if page == nil {
-			page = zero
-		}
-		if err := putPage(u, first+vm.Page(i), page, shared); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// maxTries bounds repetitions while the guest changes its mappings (EAGAIN).
-const maxTries = 10000
-
-func putPage(u *sys.UFFD, p vm.Page, b []byte, shared bool) error {
-	for range maxTries {
-		_, err := u.Copy(uint64(p.Addr()), b, shared)
-		if !errors.Is(err, sys.EAGAIN) {
-			return mapped(err)
-		}
-	}
-	return fmt.Errorf("install page %v: %w", p.Addr(), sys.EAGAIN)
-}
-
 // PutZero implements Memory.
 func (h *Home) PutZero(r vm.Run, shared bool) error {
-	if !shared {
-		g := r.Range()
-		return mapped(h.uffd.ZeroPage(uint64(g.Start), g.Size()))
-	}
-	for p := r.First; p < r.End(); p++ {
-		if err := putPage(h.uffd, p, h.zeros[:vm.PageSize], true); err != nil {
-			return err
-		}
-	}
-	return nil
+	return putZero(h.uffd, r, shared, h.zeros[:vm.PageSize])
 }
 
 // Unprotect implements Memory.
-func (h *Home) Unprotect(r vm.Run) error { return h.protect(r, false) }
+func (h *Home) Unprotect(r vm.Run) error { return unprotect(h.uffd, r) }
 
 // Drop implements Memory. A zap needs the guest's own address space: the butler
 // does it.
@@ -297,24 +250,6 @@ func (h *Home) Drop(r vm.Run) error {
 // Wake implements Memory.
 func (h *Home) Wake(p vm.Page, mode coherence.Mode) error {
 	return wake(h.uffd, p, mode, h.zeros[:vm.PageSize])
-}
-
-func wake(u *sys.UFFD, p vm.Page, mode coherence.Mode, zero []byte) error {
-	a := uint64(p.Addr())
-	switch mode {
-	case coherence.Exclusive:
-		if err := u.ZeroPage(a, vm.PageSize); !errors.Is(err, sys.EEXIST) {
-			return mapped(err)
-		}
-		if err := u.WriteProtect(a, vm.PageSize, false); err != nil {
-			return mapped(err)
-		}
-	case coherence.Shared:
-		if err := putPage(u, p, zero, true); !errors.Is(err, sys.EEXIST) {
-			return err
-		}
-	}
-	return u.Wake(a, vm.PageSize)
 }
 
 // Bound implements Memory.

@@ -110,7 +110,8 @@ func (o *origin) keeping(rs []vm.Range, do func() uint64, done func(uint64, bool
 	})
 }
 
-// release ends a hold unless the program has been replaced meanwhile.
+// release ends a hold, also one of a program that has been replaced meanwhile,
+// whose pager is gone and whose number the new one does not know.
 func (o *origin) release(id uint64) {
 	if o.pager != nil {
 		o.pager.Release(id)

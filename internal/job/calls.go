@@ -84,7 +84,7 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 		return
 	}
 	if c.hold != 0 {
-		o.pager.Release(c.hold)
+		o.release(c.hold)
 		c.hold = 0
 	}
 	if a := t.growing; a != 0 {
@@ -171,7 +171,7 @@ const blockingHold = 5 * time.Millisecond
 // postHolding makes a call with pages held at home, at least until it blocks.
 func (o *origin) postHolding(t *thread, c *call, runs []run) {
 	if c.hold != 0 {
-		o.pager.Release(c.hold)
+		o.release(c.hold)
 		c.hold = 0
 	}
 	c.posted = true
@@ -179,7 +179,7 @@ func (o *origin) postHolding(t *thread, c *call, runs []run) {
 	var id uint64
 	id = o.pager.Hold(runs, coherence.Write, func() {
 		if t.where == gone || t.call != c {
-			o.loop.post(func() { o.pager.Release(id) })
+			o.loop.post(func() { o.release(id) })
 			return
 		}
 		o.populate(runs)
@@ -187,7 +187,7 @@ func (o *origin) postHolding(t *thread, c *call, runs []run) {
 		o.post(t, c)
 		o.loop.after(blockingHold, func() {
 			if c.hold != 0 && c.hold == id {
-				o.pager.Release(id)
+				o.release(id)
 				c.hold = 0
 			}
 		})
@@ -277,7 +277,7 @@ func (o *origin) held(a vm.Addr, n int, access coherence.Access, work func() err
 	id = o.pager.Hold([]run{r}, access, func() {
 		o.populate([]run{r})
 		err := work()
-		o.loop.post(func() { o.pager.Release(id) })
+		o.loop.post(func() { o.release(id) })
 		done(err)
 	})
 }

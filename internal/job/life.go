@@ -105,7 +105,7 @@ func (o *origin) childMade(t *thread, child int) {
 
 func (o *origin) releaseFork(t *thread) {
 	if t.forkHold != 0 {
-		o.pager.Release(t.forkHold)
+		o.release(t.forkHold)
 		t.forkHold = 0
 	}
 }
@@ -195,7 +195,7 @@ func (o *origin) futexAtHome(t *thread, runs []run) {
 	id = o.pager.Hold(runs, coherence.Write, func() {
 		o.populate(runs)
 		o.loop.post(func() {
-			o.loop.after(blockingHold, func() { o.pager.Release(id) })
+			o.loop.after(blockingHold, func() { o.release(id) })
 			if !t.stopped || t.where == gone {
 				return
 			}
@@ -355,7 +355,7 @@ func (o *origin) exiting(t *thread) {
 		return
 	}
 	if t.call != nil && t.call.hold != 0 {
-		o.pager.Release(t.call.hold)
+		o.release(t.call.hold)
 		t.call.hold = 0
 	}
 	o.robustPages(t, func(runs []run) {

@@ -316,8 +316,8 @@ func (o *origin) threadGone(t *thread, e guest.Event) {
 	t.where = gone
 	t.finishMove(control.ErrNoSuchThread)
 	for _, id := range []*uint64{&t.exitHold, &t.forkHold} {
-		if *id != 0 && o.pager != nil {
-			o.pager.Release(*id)
+		if *id != 0 {
+			o.release(*id)
 		}
 		*id = 0
 	}

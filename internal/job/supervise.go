@@ -359,7 +359,8 @@ func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, untouched func(p pa
 		Self: s.self, HoldBase: holdBase, HoldMax: holdMax, Untouched: untouched,
 		Verify: s.cfg.Spec.Verify == "all",
 	})
-	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Clock: sys.Monotonic})
+	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Clock: sys.Monotonic,
+		Holds: uint64(s.epoch) << 48})
 	return s.loop.add(u.FD(), func(uint32) { s.pager.Readable() })
 }
 

@@ -47,6 +47,9 @@ type Config struct {
 	Unmapped func(p vm.Page)
 	// Clock is the time that decides about minimum holds.
 	Clock func() time.Duration
+	// Holds is where the numbers of holds begin: one that was got from another
+	// pager, of a program that is gone, must mean nothing here.
+	Holds uint64
 }
 
 // Pager is one node's. It is not safe for concurrent use.
@@ -76,7 +79,7 @@ type waiting struct {
 // New makes a pager.
 func New(c Config) *Pager {
 	return &Pager{cfg: c, m: c.Machine, ahead: map[int]*streak{}, held: map[uint64]func(){},
-		waiting: map[vm.Page]waiting{}}
+		waiting: map[vm.Page]waiting{}, lastID: c.Holds}
 }
 
 // Err is the first error that broke the memory; the job cannot go on after it.

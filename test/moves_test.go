@@ -128,11 +128,17 @@ type nodePID struct{ NID, PID int }
 // parts asks until the job answers: it needs a moment to exist.
 func (r *running) parts() parts {
 	r.t.Helper()
+	return r.partsWhen(func(parts) bool { return true })
+}
+
+// partsWhen asks until the answer is what the test needs.
+func (r *running) partsWhen(ready func(parts) bool) parts {
+	r.t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; {
 		out, err := r.popcorn(5*time.Second, "inspect", r.id)
 		var p parts
 		if err == nil {
-			if err = json.Unmarshal(out, &p); err == nil && p.PID > 0 {
+			if err = json.Unmarshal(out, &p); err == nil && p.PID > 0 && ready(p) {
 				return p
 			}
 		}

@@ -85,15 +85,12 @@ func (p *Process) TidAddress(tid int) (vm.Addr, error) {
 	return vm.Addr(le64(p.Slots.mem[scratch*slotSize:])), nil
 }
 
-// DropRseq ends the registration of restartable sequences of the stopped thread
-// tid: the kernel would write its CPU number into memory that is away.
-func (p *Process) DropRseq(tid int) error {
-	c, err := sys.GetRseq(tid)
-	if err != nil || c.Ptr == 0 {
-		return nil // an old kernel, or nothing registered
-	}
+// DropRseq ends the registration c of restartable sequences of the stopped
+// thread tid: the kernel would write its CPU number into memory that is away.
+// The memory of the registration must be present.
+func (p *Process) DropRseq(tid int, c sys.RseqConfig) error {
 	const unregister = 1
-	_, err = p.Call(tid, sys.SYS_RSEQ, c.Ptr, uint64(c.Size), unregister, uint64(c.Signature))
+	_, err := p.Call(tid, sys.SYS_RSEQ, c.Ptr, uint64(c.Size), unregister, uint64(c.Signature))
 	return err
 }
 

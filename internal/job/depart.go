@@ -194,12 +194,39 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 		if t.where != leaving {
 			return
 		}
-		if err == nil {
-			err = o.send1(t, n)
-		}
 		if err != nil {
 			o.stay(t, err)
+			return
 		}
+		o.withoutRseq(t, func(err error) {
+			if err == nil {
+				err = o.send1(t, n)
+			}
+			if err != nil {
+				o.stay(t, err)
+			}
+		})
+	})
+}
+
+// withoutRseq ends t's restartable sequences, then calls f. The kernel writes to
+// their area in the course of that call, and would wait for a page that is away
+// while this loop waits for the call: so the area is held at home.
+func (o *origin) withoutRseq(t *thread, f func(error)) {
+	c, err := sys.GetRseq(t.tid)
+	if err != nil || c.Ptr == 0 {
+		f(nil) // an old kernel, or nothing registered
+		return
+	}
+	area := vm.Range{Start: vm.Addr(c.Ptr), End: vm.Addr(c.Ptr) + vm.Addr(c.Size)}.Pages()
+	var id uint64
+	id = o.pager.Hold([]run{area}, coherence.Write, func() {
+		o.loop.post(func() { o.release(id) })
+		if t.where != leaving || !t.stopped {
+			return
+		}
+		o.populate([]run{area})
+		f(o.proc.DropRseq(t.tid, c))
 	})
 }
 
@@ -230,9 +257,6 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 			t.slot = 0
 			return errors.New("too many threads are away")
 		}
-	}
-	if err := o.proc.DropRseq(t.tid); err != nil {
-		return err
 	}
 	ctx, err := guest.Save(t.tid)
 	if err != nil {

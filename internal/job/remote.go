@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/guest"
@@ -27,6 +28,7 @@ type remote struct {
 	homePID  int
 	frozen   bool
 	stats    remoteStats
+	setUp    time.Duration // processor time that making the stub took
 }
 
 // visitor is a thread of the program that runs here.
@@ -92,7 +94,7 @@ func (r *remote) dropStub() error {
 	if r.stub == nil {
 		return nil
 	}
-	r.stats.cpu += cpuSeconds(r.stub.PID)
+	r.stats.cpu += r.stubCPU()
 	r.loop.remove(r.stub.UFFD.FD())
 	r.loop.remove(r.stub.Listener)
 	if err := r.stub.End(reapPatience); err != nil {
@@ -195,7 +197,18 @@ func (r *remote) startStub(ms []vm.Mapping) (err error) {
 		return err
 	}
 	_, err = r.mapIn(ms)
+	r.setUp = 0
+	r.setUp = r.stubCPU()
 	return err
+}
+
+// stubCPU is the processor time that threads of the program used here.
+func (r *remote) stubCPU() time.Duration {
+	used, err := sys.ProcessCPU(r.stub.PID)
+	if err != nil {
+		return 0
+	}
+	return max(used-r.setUp, 0)
 }
 
 func (r *remote) mapFrame(payload []byte) error {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -58,7 +56,7 @@ func (f *faultStats) merge(p *pager.Stats, m coherence.Stats) {
 
 // remoteStats is what a remote counts.
 type remoteStats struct {
-	cpu      float64
+	cpu      time.Duration
 	peak     int
 	answered map[int]uint64
 	faults   faultStats
@@ -68,7 +66,7 @@ func newRemoteStats() remoteStats { return remoteStats{answered: map[int]uint64{
 
 // remoteReport is a remote's figures on the wire.
 type remoteReport struct {
-	CPU      float64
+	CPU      time.Duration
 	Peak     int
 	Answered map[int]uint64
 	Faults   faultStats
@@ -78,7 +76,7 @@ func (r *remote) sendStats() {
 	f := r.stats.faults
 	cpu := r.stats.cpu
 	if r.stub != nil {
-		cpu += cpuSeconds(r.stub.PID)
+		cpu += r.stubCPU()
 		f.merge(&r.pager.Stats, r.pager.Machine().Stats())
 	}
 	b, err := json.Marshal(remoteReport{cpu, r.stats.peak, r.stats.answered, f})
@@ -86,22 +84,6 @@ func (r *remote) sendStats() {
 		r.logf("encode statistics: %v", err)
 	}
 	r.send(coherence.Home, wire.Header{Type: wire.TStatsResult}, b)
-}
-
-// cpuSeconds is the user time of a process, from its stat (proc(5)).
-func cpuSeconds(pid int) float64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	if len(f) < 12 {
-		return 0
-	}
-	ticks, _ := strconv.ParseFloat(f[11], 64)
-	const perSecond = 100 // USER_HZ, the same on every Linux
-	return ticks / perSecond
 }
 
 // statsPatience is how long the end of a job waits for the nodes' figures.
@@ -190,18 +172,18 @@ func (o *origin) document() statsDocument {
 	s := o.stats
 	d := statsDocument{Version: 1, Command: o.cfg.Spec.Argv, ExitCode: o.code,
 		Seconds: time.Since(o.started).Seconds(), Syscalls: map[string]callReport{}, WentHome: s.wentHome}
-	home := float64(s.home.Utime.Sec) + float64(s.home.Utime.Usec)/1e6
+	home := time.Duration(s.home.Utime.Nano() + s.home.Stime.Nano())
 	if !o.ended {
-		home = cpuSeconds(o.proc.PID)
+		home, _ = sys.ProcessCPU(o.proc.PID) // none: it has just ended
 	}
-	d.Nodes = append(d.Nodes, nodeReport{0, nodeName(0), home, s.peaks[coherence.Home]})
+	d.Nodes = append(d.Nodes, nodeReport{0, nodeName(0), home.Seconds(), s.peaks[coherence.Home]})
 	all := s.faults
 	if o.pager != nil {
 		all.merge(&o.pager.Stats, o.pager.Machine().Stats())
 	}
 	for n := 1; n < o.cfg.Spec.Nodes; n++ {
 		r := s.remotes[coherence.NodeID(n)]
-		d.Nodes = append(d.Nodes, nodeReport{n, nodeName(n), r.CPU, max(r.Peak, s.peaks[coherence.NodeID(n)])})
+		d.Nodes = append(d.Nodes, nodeReport{n, nodeName(n), r.CPU.Seconds(), max(r.Peak, s.peaks[coherence.NodeID(n)])})
 		all.merge(&r.Faults.Pager, r.Faults.Machine)
 		for nr, k := range r.Answered {
 			c := d.Syscalls[syscalls.Lookup(nr).Name]

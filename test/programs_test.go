@@ -28,9 +28,9 @@ func realPrograms(t *testing.T) []program {
 	t.Helper()
 	mixed := mixedData(full(2<<20, 64<<20))
 	in := writeFile(t, "mixed", mixed)
-	xzIn := writeFile(t, "mixed.xz", must(exec.Command("xz", "-0", "-c", "--block-size=256KiB", in).Output()))
+	xzIn := writeFile(t, "mixed.xz", must(exec.Command("xz", "-T2", "-0", "-c", "--block-size=256KiB", in).Output()))
 	pigzIn := writeFile(t, "mixed.gz", must(exec.Command("pigz", "-1", "-nT", "-c", in).Output()))
-	text := writeFile(t, "text", textLines(full(60_000, 3_000_000)))
+	text := writeFile(t, "text", textLines(full(300_000, 3_000_000)))
 	rows := full(5000, 100_000)
 	sql := writeFile(t, "build.sql", []byte(sqlScript(rows)))
 	shell := `for i in 1 2 3; do (echo "sub $i"; seq $i 100 | sort -rn | head -2) ; done | cat -n
@@ -52,8 +52,8 @@ func realPrograms(t *testing.T) []program {
 		{name: "perl", command: command{path: "perl", args: []string{filepath.Join(repo, "test/scripts/words.pl"), full("20000", "2000000")}}, exit: 6},
 		{name: "sqlite3", command: command{path: "sqlite3", args: []string{"data.db"}, stdin: sql, collect: []string{"data.db"}}},
 		{name: "bash", command: command{path: "bash", args: []string{"-c", shell}}, exit: 4},
-		{name: "sort", command: command{path: "sort", args: []string{"--parallel=4", "-S", "8M", text}}, threaded: true},
-		{name: "sort-spill", command: command{path: "sort", args: []string{"--parallel=2", "-S", "200k", "-T", ".", text}}},
+		{name: "sort", command: command{path: "sort", args: []string{"--parallel=4", "-S", "64M", text}}, threaded: true},
+		{name: "sort-spill", command: command{path: "sort", args: []string{"--parallel=2", "-S", "1M", "-T", ".", text}}},
 	}
 	for i := range list {
 		p := &list[i]

@@ -24,7 +24,9 @@ const (
 	slotsSize         = slotSize * MaxSlots
 	// StageBase is where mappings wait while they are being replaced.
 	StageBase = AgentBase + 0x10_0000_0000
-	agentEnd  = AgentBase + 0x20_0000_0000
+	// filesBase is where files wait whose mappings have been made anonymous.
+	filesBase = AgentBase + 0x20_0000_0000
+	agentEnd  = AgentBase + 0x100_0000_0000
 )
 
 // Doorbell is the call number with which a shadow reports a result; it is no

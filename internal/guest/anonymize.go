@@ -12,11 +12,13 @@ import (
 // can be put under userfaultfd, which takes no private file mappings. Threads of
 // the program must be stopped.
 func (p *Process) AnonymizeAll() error {
-	return p.Anonymize(vm.Range{End: 1 << 47})
+	return p.anonymizeIn(vm.Range{End: 1 << 47}, true)
 }
 
 // Anonymize does so for the mappings in r, which nobody may write meanwhile.
-func (p *Process) Anonymize(r vm.Range) error {
+func (p *Process) Anonymize(r vm.Range) error { return p.anonymizeIn(r, false) }
+
+func (p *Process) anonymizeIn(r vm.Range, stopped bool) error {
 	ms, err := p.Mappings()
 	if err != nil {
 		return err
@@ -27,7 +29,7 @@ func (p *Process) Anonymize(r vm.Range) error {
 		if m.Kind != vm.WritableFile || part.Empty() {
 			continue
 		}
-		if err := p.anonymize(part); err != nil {
+		if err := p.anonymize(part, stopped); err != nil {
 			return fmt.Errorf("make %s at %v anonymous: %w", m.Name, part.Range, err)
 		}
 	}
@@ -35,23 +37,48 @@ func (p *Process) Anonymize(r vm.Range) error {
 }
 
 // anonymize builds a copy aside and moves it over the mapping in one call.
-func (p *Process) anonymize(m vm.Mapping) error {
+func (p *Process) anonymize(m vm.Mapping, stopped bool) error {
+	if err := p.stage(m.Range, m.Start); err != nil {
+		return err
+	}
+	if stopped || !p.changed(m.Range) {
+		p.keepFile(m.Range)
+	}
+	return p.unstage(m.Range, m.Prot)
+}
+
+// stage makes anonymous memory for r at the stage and fills it from address from.
+func (p *Process) stage(r vm.Range, from vm.Addr) error {
 	const flags = sys.MAP_PRIVATE | sys.MAP_ANONYMOUS | sys.MAP_FIXED | sys.MAP_NORESERVE
-	if _, err := p.ByButler(sys.SYS_MMAP, uint64(StageBase), m.Size(), sys.PROT_READ|sys.PROT_WRITE,
+	if r.Size() > uint64(filesBase-StageBase) {
+		return fmt.Errorf("copy %d bytes: %w", r.Size(), sys.ENOMEM)
+	}
+	if _, err := p.ByButler(sys.SYS_MMAP, uint64(StageBase), r.Size(), sys.PROT_READ|sys.PROT_WRITE,
 		flags, ^uint64(0), 0); err != nil {
 		return err
 	}
-	if err := p.copyAside(m.Range); err != nil {
-		p.ByButler(sys.SYS_MUNMAP, uint64(StageBase), m.Size())
+	if err := p.copyAside(vm.Range{Start: from, End: from + vm.Addr(r.Size())}); err != nil {
+		p.ByButler(sys.SYS_MUNMAP, uint64(StageBase), r.Size())
 		return err
 	}
-	if _, err := p.ByButler(sys.SYS_MPROTECT, uint64(StageBase), m.Size(), KernelProt(m.Prot)); err != nil {
+	return nil
+}
+
+// unstage moves what was staged over r, whatever is there, in one call.
+func (p *Process) unstage(r vm.Range, prot vm.Prot) error {
+	if _, err := p.ByButler(sys.SYS_MPROTECT, uint64(StageBase), r.Size(), KernelProt(prot)); err != nil {
 		return err
 	}
-	const mayMoveFixed = 3
-	_, err := p.ByButler(sys.SYS_MREMAP, uint64(StageBase), m.Size(), m.Size(), mayMoveFixed, uint64(m.Start))
+	_, err := p.ByButler(sys.SYS_MREMAP, uint64(StageBase), r.Size(), r.Size(), mayMove|moveFixed, uint64(r.Start))
 	return err
 }
+
+// Flags of mremap (linux/mman.h).
+const (
+	mayMove   = 1
+	moveFixed = 2
+	dontUnmap = 4
+)
 
 // copyAside copies r to the stage. Pages behind the end of the file have none.
 func (p *Process) copyAside(r vm.Range) error {
@@ -97,6 +124,7 @@ func (p *Process) DropRseq(tid int, c sys.RseqConfig) error {
 // Forget drops what belongs to the program that an exec has replaced.
 func (p *Process) Forget() {
 	p.dropSlots()
+	p.files = files{}
 	p.Butler = 0
 }
 

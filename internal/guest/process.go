@@ -30,6 +30,7 @@ type Process struct {
 	// Set by Distribute at home.
 	Slots  *Slots
 	Butler int
+	files  files
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes

@@ -21,7 +21,13 @@ func (o *origin) addressCall(nr int, args [6]uint64, done func(ret uint64, handl
 	do := func() uint64 { return o.byButler(nr, args) }
 	switch nr {
 	case sys.SYS_MUNMAP:
-		o.forgetting(r, do, done)
+		o.forgetting(r, func() uint64 {
+			ret := do()
+			if ret == 0 {
+				o.proc.ForgetFiles(r)
+			}
+			return ret
+		}, done)
 	case sys.SYS_MADVISE:
 		o.advise(r, args, done)
 	case sys.SYS_BRK:
@@ -118,22 +124,52 @@ func (o *origin) release(id uint64) {
 	}
 }
 
+// Advice that changes what memory holds (linux/mman.h).
+const (
+	dontNeed       = 4
+	free           = 8
+	remove         = 9
+	dontNeedLocked = 24
+	guardInstall   = 102
+	guardRemove    = 103
+)
+
 func (o *origin) advise(r vm.Range, args [6]uint64, done func(uint64, bool)) {
-	const (
-		dontNeed       = 4
-		free           = 8
-		remove         = 9
-		dontNeedLocked = 24
-	)
 	switch args[2] {
 	case free: // may drop at any time: now
 		args[2] = dontNeed
-	case dontNeed, dontNeedLocked, remove, 102, 103:
+	case dontNeed, dontNeedLocked, remove, guardInstall, guardRemove:
 	default:
 		done(0, false)
 		return
 	}
-	o.forgettingContent(r, func() uint64 { return o.byButler(sys.SYS_MADVISE, args) }, done)
+	o.forgettingContent(r, func() uint64 { return o.drop(r, args) }, done)
+}
+
+// drop makes an madvise that drops the content of r. What was a file's has its
+// content again, and at no moment any other.
+func (o *origin) drop(r vm.Range, args [6]uint64) (ret uint64) {
+	var refilled vm.Set
+	if aligned := args[0]%vm.PageSize == 0; aligned && (args[2] == dontNeed || args[2] == dontNeedLocked) {
+		for _, f := range o.proc.FileRanges(r) {
+			if err := o.proc.Refill(f); err != nil {
+				o.logf("drop content of file mapping: %v", err)
+				continue
+			}
+			o.mem.Remapped(f)
+			refilled.Insert(vm.Mapping{Range: f})
+		}
+	}
+	if len(refilled.All()) == 0 {
+		return o.byButler(sys.SYS_MADVISE, args)
+	}
+	for _, g := range refilled.Gaps(r) {
+		args[0], args[1] = uint64(g.Start), g.Size()
+		if e := o.byButler(sys.SYS_MADVISE, args); e != 0 {
+			ret = e
+		}
+	}
+	return ret
 }
 
 // forgettingContent is forgetting for a call that leaves the mappings as they are.
@@ -163,6 +199,9 @@ func (o *origin) brk(args [6]uint64, done func(uint64, bool)) {
 func (o *origin) mmap(args [6]uint64, done func(uint64, bool)) {
 	do := func() uint64 {
 		ret := o.byButler(sys.SYS_MMAP, args)
+		if ret <= ^uint64(4095) {
+			o.proc.ForgetFiles(rangeOf(ret, args[1]))
+		}
 		if ret <= ^uint64(4095) && args[2]&sys.PROT_WRITE != 0 && args[3]&(sys.MAP_SHARED|sys.MAP_ANONYMOUS) == 0 {
 			if err := o.proc.Anonymize(rangeOf(ret, args[1])); err != nil {
 				o.logf("make file mapping anonymous: %v", err)
@@ -222,7 +261,12 @@ func (o *origin) mremap(args [6]uint64, do func() uint64, done func(uint64, bool
 	work := func() uint64 {
 		ret := do()
 		if ret <= ^uint64(4095) {
-			o.changed(rangeOf(ret, size))
+			to := rangeOf(ret, size)
+			if ret != args[0] {
+				o.proc.ForgetFiles(to)
+			}
+			o.proc.MoveFiles(from, to.Start, to.Size())
+			o.changed(to)
 		}
 		return ret
 	}

@@ -87,3 +87,10 @@ func (c *Context) Again(nr uint64) {
 	c.Regs.Rip -= 2
 	c.Regs.Rax, c.Regs.Orig_rax = nr, ^uint64(0)
 }
+
+// Interrupted makes the context that of a thread in the middle of call nr, which
+// ended with one of the kernel's restart codes: a handler may run first, and the
+// kernel then decides between EINTR and making it again.
+func (c *Context) Interrupted(nr, code uint64) {
+	c.Regs.Rax, c.Regs.Orig_rax = code, nr
+}

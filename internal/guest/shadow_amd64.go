@@ -49,3 +49,7 @@ func Shadow(r *sys.Regs) (state ShadowState, ret uint64) {
 	}
 	return ShadowIdle, 0
 }
+
+// AboutToCall tells whether the stopped shadow stands before the instruction
+// that makes its call, be it that the kernel has set it back there.
+func AboutToCall(r *sys.Regs) bool { return r.Rip == label(offShadowCall) }

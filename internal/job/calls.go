@@ -109,8 +109,12 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 		ctx := t.ctx
 		t.ctx = nil
 		ctx.Result(ret)
+		if t.signal != nil {
+			o.returnedForSignal(t, ctx, returnRecalled, 0)
+			return
+		}
 		t.to(atHome)
-		o.interrupt(t, func() { o.land(t, ctx, returnRecalled, 0, coherence.Home) })
+		o.bring(t, landing{ctx, returnRecalled, 0, coherence.Home})
 	case recalled:
 		c.done, c.ret = true, ret
 	default:
@@ -126,7 +130,7 @@ func (o *origin) callAgain(t *thread, c *call, ret uint64) bool {
 	switch -int64(ret) {
 	case int64(sys.EINTR):
 		w, ok := syscalls.Interrupted(int(c.nr))
-		if !ok || !w.EINTR || t.signal != nil || t.where == recalled {
+		if !ok || !w.EINTR || t.signal != nil {
 			return false
 		}
 		if w.Unit == syscalls.Millis && int32(c.args[w.Arg]) > 0 {
@@ -135,6 +139,7 @@ func (o *origin) callAgain(t *thread, c *call, ret uint64) bool {
 			c.args[w.Arg] = uint64(max(int32(c.args[w.Arg])-gone, 0))
 			c.started = now
 		}
+		c.waited = true
 		o.post(t, c)
 		return true
 	case int64(sys.EFAULT):
@@ -178,7 +183,7 @@ func (o *origin) postHolding(t *thread, c *call, runs []run) {
 	t.call = c
 	var id uint64
 	id = o.pager.Hold(runs, coherence.Write, func() {
-		if t.where == gone || t.call != c {
+		if t.where == gone || t.call != c || !c.posted {
 			o.loop.post(func() { o.release(id) })
 			return
 		}
@@ -216,11 +221,7 @@ func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64) {
 	}
 	t.to(calling)
 	t.call = c
-	if t.stopped {
-		// Its shadow stands in a stop of the whole process, or on a signal.
-		return
-	}
-	o.begin(t, c)
+	o.begin(t, c) // a shadow in a stop of the whole process finds it afterwards
 }
 
 // begin makes a forwarded call, by the butler when it changes mappings.
@@ -233,16 +234,21 @@ func (o *origin) begin(t *thread, c *call) {
 		o.post(t, c)
 		return
 	}
-	c.posted = true
+	c.posted, c.byButler = true, true
 	o.addressCall(int(c.nr), c.args, func(ret uint64, handled bool) {
-		if t.call != c {
-			return
-		}
-		if !handled {
+		c.byButler = false
+		switch {
+		case t.call != c:
+		case handled:
+			o.callEnded(t, ret)
+		case t.signal == nil:
 			o.post(t, c)
-			return
+		default: // the shadow stands stopped: it is made after the handler
+			c.posted = false
+			if t.where == homeIn {
+				o.returnedForSignal(t, t.ctx, returnRecalled, 0)
+			}
 		}
-		o.callEnded(t, ret)
 	})
 }
 

@@ -274,6 +274,7 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 	t.errand = false
 	t.node, t.place = n, n
 	if c != nil {
+		c.begun = true
 		t.ctx = ctx
 		t.to(leavingIn)
 		o.post(t, c)
@@ -359,14 +360,15 @@ func (o *origin) returned(t *thread, ctx *guest.Context, reason uint32, nr uint6
 	o.stats.moved(t.node, coherence.Home)
 	from := t.node
 	t.node = coherence.Home
-	if inCall {
-		inCall = o.stillCalling(t, ctx)
-	}
+	t.growing = 0
 	if t.signal != nil {
-		o.returnedForSignal(t, ctx, inCall)
+		if !inCall {
+			t.call = nil
+		}
+		o.returnedForSignal(t, ctx, reason, nr)
 		return
 	}
-	if inCall {
+	if inCall && o.stillCalling(t, ctx) {
 		t.ctx = ctx
 		t.to(homeIn)
 		t.call.remote = false
@@ -380,7 +382,21 @@ func (o *origin) returned(t *thread, ctx *guest.Context, reason uint32, nr uint6
 	if t.where != atHome {
 		t.to(atHome)
 	}
-	o.interrupt(t, func() { o.land(t, ctx, reason, nr, from) })
+	o.bring(t, landing{ctx, reason, nr, from})
+}
+
+// bring gives a thread that is home its user state as soon as it stops: at once,
+// or at our interrupt, or at whatever comes before that.
+func (o *origin) bring(t *thread, l landing) {
+	t.landing = &l
+	switch {
+	case !t.stopped:
+		if err := sys.Interrupt(t.tid); err != nil && !errors.Is(err, sys.ESRCH) {
+			o.fail(fmt.Errorf("interrupt thread %d: %w", t.tid, err))
+		}
+	case !t.group: // else it stops anew when the process goes on
+		o.land(t, 0)
+	}
 }
 
 // stillCalling tells whether the shadow of a thread that came home in a call is
@@ -391,8 +407,13 @@ func (o *origin) stillCalling(t *thread, ctx *guest.Context) bool {
 	switch {
 	case c == nil:
 		return false
+	case c.done && c.interrupted:
+		ctx.Interrupted(c.nr, c.ret)
 	case c.done:
 		ctx.Result(c.ret)
+	case !c.posted && c.begun: // ctx is that of the interrupted call
+	case !c.posted && c.waited:
+		ctx.Result(^uint64(sys.EINTR) + 1)
 	case !c.posted:
 		ctx.Again(c.nr)
 	default:
@@ -414,34 +435,36 @@ func (o *origin) afterReturn(t *thread) bool {
 	return true
 }
 
-// land gives the stopped shadow its user state back.
-func (o *origin) land(t *thread, ctx *guest.Context, reason uint32, nr uint64, from coherence.NodeID) {
-	if t.where != atHome {
-		return
+// land gives the stopped shadow its user state back and lets it run on, with
+// signal sig if it stands stopped on one.
+func (o *origin) land(t *thread, sig sys.Signal) {
+	l := t.landing
+	t.landing = nil
+	if sig != 0 && l.reason == returnPopcorn {
+		l.ctx.Again(l.nr) // after the handler
+		l.reason = returnCall
 	}
-	if err := ctx.Load(t.tid); err != nil {
+	if err := l.ctx.Load(t.tid); err != nil {
 		if !errors.Is(err, sys.ESRCH) {
 			o.fail(err)
 		}
 		return
 	}
 	switch {
-	case reason == returnPopcorn:
-		o.popcornCall(t, int(nr), ctx, from)
+	case l.reason == returnPopcorn:
+		o.popcornCall(t, int(l.nr), l.ctx, l.from)
 		return
-	case reason == returnRecalled && t.place != coherence.Home && t.since != 0:
+	case l.reason == returnRecalled && sig == 0 && t.place != coherence.Home:
 		o.depart(t, t.place) // on its way from one remote to another
 		return
-	case reason == returnRecalled:
-		t.place = coherence.Home
+	case t.place == coherence.Home:
 		t.finishMove(nil)
-	default:
-		t.errand = t.place != coherence.Home
 	}
-	if reason == returnTouch && t.errand {
+	t.errand = t.place != coherence.Home
+	if l.reason == returnTouch && t.errand && sig == 0 {
 		o.lingerAtHome(t)
 	}
-	o.resume(t, 0)
+	o.resume(t, sig)
 }
 
 // lingerAtHome sends a thread out again that makes no system call after it

@@ -205,7 +205,7 @@ func (o *origin) traced(e guest.Event) {
 	case !e.Status.Stopped():
 		o.threadGone(t, e)
 	default:
-		t.stopped, t.group = true, false
+		t.stopped = true
 		o.threadStopped(t, e.Status)
 	}
 }
@@ -252,6 +252,9 @@ func (o *origin) letGo(pid int) {
 func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
 	event := sys.StopEvent(status)
 	t.inside = event != 0 && event != sys.EVENT_STOP
+	if event != sys.EVENT_STOP {
+		t.group = false
+	}
 	switch event {
 	case sys.EVENT_CLONE:
 		o.cloned(t)
@@ -280,13 +283,20 @@ func (o *origin) interrupted(t *thread, status sys.WaitStatus) {
 		o.groupStopped(t)
 		return
 	}
+	if t.group {
+		t.group = false
+		o.continued(t)
+	}
+	if t.landing != nil {
+		o.land(t, 0)
+		return
+	}
 	if !t.born {
 		t.born = true
 		o.bear(t)
 		return
 	}
 	if len(t.onStop) == 0 {
-		o.continued(t)
 		if o.world != nil {
 			o.mendInterrupted(t)
 		}

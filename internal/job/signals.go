@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"popcorn/internal/coherence"
 	"popcorn/internal/guest"
 	"popcorn/internal/sys"
 	"popcorn/internal/wire"
@@ -23,6 +22,10 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 		return
 	}
 	t.single = false
+	if t.landing != nil {
+		o.land(t, sig)
+		return
+	}
 	if t.where == atHome || t.where == leaving || !o.caught(t, sig) {
 		o.resume(t, sig)
 		return
@@ -32,7 +35,7 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 	o.settleShadow(t)
 	switch t.where {
 	case homeIn:
-		o.returnedForSignal(t, t.ctx, t.call != nil)
+		o.returnedForSignal(t, t.ctx, returnRecalled, 0)
 	case recalled: // someone else wants it home: the signal goes along
 	default:
 		o.recall(t)
@@ -42,7 +45,7 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 // settleShadow notes how far the shadow, stopped on a signal, is with its call.
 func (o *origin) settleShadow(t *thread) {
 	c := t.call
-	if c == nil || !c.posted || c.done {
+	if c == nil || !c.posted || c.done || c.byButler {
 		return
 	}
 	var r sys.Regs
@@ -51,12 +54,18 @@ func (o *origin) settleShadow(t *thread) {
 	}
 	switch state, ret := guest.Shadow(&r); state {
 	case guest.ShadowIdle:
-		if !changesMappings[c.nr] { // else the butler is at it
-			o.proc.Slots.Cancel(t.slot)
-			c.posted = false
+		o.proc.Slots.Cancel(t.slot)
+		c.posted = false
+		if r.Rax == sysRestart && guest.AboutToCall(&r) {
+			c.nr = sysRestart // the kernel was about to go on with what it had interrupted
 		}
 	case guest.ShadowCalling:
-		c.done, c.ret, c.interrupted = true, ret, true
+		if int64(ret) == -int64(sys.EFAULT) && futexPages(c.nr, c.args) != nil {
+			c.posted = false // a page was away: made again after the handler
+			return
+		}
+		c.done, c.ret, c.interrupted = true, ret, restarting(&r)
+		c.nr = r.Orig_rax
 	case guest.ShadowCalled:
 		c.done, c.ret = true, ret
 	}
@@ -66,27 +75,23 @@ func (o *origin) settleShadow(t *thread) {
 // stopped on a signal, and lets the kernel deliver it. A call that the signal
 // interrupted looks to the kernel as if made by the user code itself, so that
 // SA_RESTART and EINTR are decided as always.
-func (o *origin) returnedForSignal(t *thread, ctx *guest.Context, stillCalling bool) {
-	sig := t.signal.sig
-	t.signal = nil
-	if stillCalling {
+func (o *origin) returnedForSignal(t *thread, ctx *guest.Context, reason uint32, nr uint64) {
+	if o.stillCalling(t, ctx) {
 		// The butler is at it: it ends soon, then the signal is delivered.
-		t.signal = &delivery{sig: sig}
 		t.ctx = ctx
 		if t.where != homeIn {
 			t.to(homeIn)
 		}
 		return
 	}
-	t.call, t.ctx = nil, nil
+	sig := t.signal.sig
+	t.signal = nil
+	t.ctx = nil
 	if t.where != atHome {
 		t.to(atHome)
 	}
-	if err := ctx.Load(t.tid); err != nil {
-		o.logf("load thread %d: %v", t.tid, err)
-	}
-	t.errand = t.place != coherence.Home
-	o.resume(t, sig)
+	t.landing = &landing{ctx: ctx, reason: reason, nr: nr}
+	o.land(t, sig)
 }
 
 // inHandler goes on with a thread that stands at the first instruction of its
@@ -126,12 +131,6 @@ func (o *origin) groupStopped(t *thread) {
 			if st.joined {
 				o.send(n, wire.Header{Type: wire.TFreeze})
 			}
-		}
-	}
-	if len(t.onStop) > 0 {
-		o.runOnStop(t)
-		if !t.stopped {
-			return
 		}
 	}
 	if err := sys.Listen(t.tid); err != nil {

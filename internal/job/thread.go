@@ -77,6 +77,7 @@ type thread struct {
 	ctx      *guest.Context // of a thread in a call: what it resumes with
 	call     *call          // being made by the shadow
 	signal   *delivery      // waits for the thread to come home
+	landing  *landing       // user state that it gets at its next stop
 	since    time.Duration  // when the move under way began
 	moved    []func(error)  // who waits for it
 	cleartid vm.Addr
@@ -87,6 +88,15 @@ type thread struct {
 // delivery is a signal on which the shadow stands stopped.
 type delivery struct {
 	sig sys.Signal
+}
+
+// landing is the user state of a thread that has come home, and why it came: nr
+// is the call it is to make. It was at node from.
+type landing struct {
+	ctx    *guest.Context
+	reason uint32
+	nr     uint64
+	from   coherence.NodeID
 }
 
 // call is a system call made by a shadow.
@@ -102,6 +112,9 @@ type call struct {
 	hold        uint64
 	tries       int
 	interrupted bool // done with a code that only the kernel may interpret
+	byButler    bool // the butler is at it, not the shadow
+	waited      bool // a mere stop ended it with EINTR, it is being made again
+	begun       bool // before the shadow had it: its thread was interrupted in it
 }
 
 func (t *thread) to(w whereabouts) {

@@ -233,6 +233,9 @@ func (p *Process) Write(a vm.Addr, b []byte) error {
 // closed there by thread tid, which must be stopped.
 func (p *Process) TakeFD(tid, fd int) (int, error) {
 	ours, err := sys.PidfdGetfd(p.Pidfd, fd)
+	if errors.Is(err, sys.EBADF) { // the first thread has ended, and with it its table of descriptors
+		ours, err = takeFrom(tid, fd)
+	}
 	if err != nil {
 		return -1, fmt.Errorf("take descriptor %d of process %d: %w", fd, p.PID, err)
 	}
@@ -241,6 +244,16 @@ func (p *Process) TakeFD(tid, fd int) (int, error) {
 		return -1, err
 	}
 	return ours, nil
+}
+
+// takeFrom duplicates thread tid's descriptor fd into this process (Linux 6.9).
+func takeFrom(tid, fd int) (int, error) {
+	thread, err := sys.PidfdOpen(tid, sys.PIDFD_THREAD)
+	if err != nil {
+		return -1, err
+	}
+	defer sys.Close(thread)
+	return sys.PidfdGetfd(thread, fd)
 }
 
 // errnoOf turns a system call's return value into an error.

@@ -1,10 +1,13 @@
 package job
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/sys"
@@ -346,7 +349,8 @@ func (o *origin) resetMemory() {
 var errExeced = errors.New("the program executed another")
 
 // exiting handles a thread about to end, by whatever cause. A dying thread takes
-// no faults: what its kernel part will write must be at home, and stay.
+// no faults: what its kernel part will write must be at home, and stay. When the
+// whole process dies nobody will read that, and nothing may keep it from dying.
 func (o *origin) exiting(t *thread) {
 	t.exiting = true
 	o.releaseFork(t)
@@ -358,20 +362,76 @@ func (o *origin) exiting(t *thread) {
 		o.release(t.call.hold)
 		t.call.hold = 0
 	}
+	if !endsItself(t) {
+		o.resume0(t)
+		o.hurryExits()
+		return
+	}
 	o.robustPages(t, func(runs []run) {
 		if len(runs) == 0 {
-			o.resume0(t)
-			o.lastThread()
+			o.exitNow(t)
 			return
 		}
 		t.exitHold = o.pager.Hold(runs, coherence.Write, func() {
 			o.populate(runs)
-			o.loop.post(func() {
-				o.resume0(t)
-				o.lastThread()
-			})
+			o.loop.post(func() { o.exitNow(t) })
 		})
 	})
+}
+
+// endsItself tells whether the dying thread t made exit(2); any other dies with
+// its process, or for an execve of another.
+func endsItself(t *thread) bool {
+	const exit = 60
+	var r sys.Regs
+	return sys.GetRegs(t.tid, &r) == nil && r.Orig_rax == exit
+}
+
+// hurryExits lets threads go on that wait for memory in their exit.
+func (o *origin) hurryExits() {
+	for _, t := range o.threads {
+		if t.exiting && t.stopped {
+			o.resume0(t)
+		}
+	}
+}
+
+// exitNow lets a dying thread go on once its memory is here.
+func (o *origin) exitNow(t *thread) {
+	if t.where == gone || !t.stopped {
+		return
+	}
+	if t.tid == o.proc.PID && t.exitHold != 0 {
+		o.watchLeader(t)
+	}
+	o.resume0(t)
+	o.lastThread()
+}
+
+// watchLeader ends the hold of the process's first thread. The kernel tells of
+// its end, by wait or by pidfd, only after the last thread's: it is looked for.
+func (o *origin) watchLeader(t *thread) {
+	o.loop.after(leaderLook, func() {
+		switch {
+		case o.pager == nil || t.exitHold == 0:
+		case !isZombie(t.tid):
+			o.watchLeader(t)
+		default:
+			o.pager.Release(t.exitHold)
+			t.exitHold = 0
+		}
+	})
+}
+
+// leaderLook is how often the first thread's end is looked for.
+const leaderLook = time.Millisecond
+
+// isZombie tells whether a process's first thread has ended; also when it is
+// not there at all.
+func isZombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, fields, _ := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
+	return err != nil || strings.HasPrefix(fields, "Z") || strings.HasPrefix(fields, "X")
 }
 
 // resume0 lets a dying thread go on to its end.

@@ -51,7 +51,9 @@ int main(int argc, char **argv)
 
 		if (i % 2)
 			pthread_kill(t[i], SIGUSR2);
-		CHECK(pthread_join(t[i], &got) == 0 && (long)got == rounds + i % 2);
+		CHECK(pthread_join(t[i], &got) == 0);
+		/* A sleeper that was still awake when it was to stop ended without another signal. */
+		CHECK((long)got == rounds || (i % 2 && (long)got == rounds + 1));
 	}
 	CHECK(hits == 0);
 	success();

@@ -417,7 +417,7 @@ func (o *origin) watchLeader(t *thread) {
 		case !isZombie(t.tid):
 			o.watchLeader(t)
 		default:
-			o.pager.Release(t.exitHold)
+			o.release(t.exitHold)
 			t.exitHold = 0
 		}
 	})

@@ -160,6 +160,7 @@ type inspection struct {
 	Stubs       []processInfo  `json:"stubs"`
 	Distributed bool           `json:"distributed"`
 	Where       []threadDetail `json:"whereabouts"`
+	Memory      []string       `json:"memory_waits"`
 	Stats       statsDocument  `json:"stats"`
 }
 
@@ -187,6 +188,9 @@ func (b *backend) Inspect(ctx context.Context) (json.RawMessage, error) {
 
 func (o *origin) inspect() inspection {
 	in := inspection{Info: o.info(), RunPID: o.cfg.RunPID, Distributed: o.distributed, Stats: o.document()}
+	if o.pager != nil {
+		in.Memory = o.pager.Machine().Busy()
+	}
 	for n, pid := range o.cfg.Supervisors {
 		in.Supervisors = append(in.Supervisors, processInfo{n + 1, pid})
 	}

@@ -81,7 +81,7 @@ func (m *Machine) admit(p vm.Page, w waiter) time.Duration {
 		m.send(w.from, Msg{Kind: Settled, Page: p, N: 1})
 		return 0
 	}
-	if until, wait := e.guarded(w.from, w.want, m.now); wait {
+	if until, wait := m.guarded(e, w.from, w.want); wait {
 		if !w.waited {
 			m.stats.Waits++
 			if e.heat < 32 {

@@ -173,7 +173,7 @@ func (m *Machine) pursue(h *hold, p vm.Page) {
 		m.start(txn{by: Home, act: actForget, run: r, asked: p, unasked: true})
 		return
 	}
-	if until, wait := e.guarded(Home, h.want, m.now); wait {
+	if until, wait := m.guarded(e, Home, h.want); wait {
 		m.alarm(p, until)
 		return
 	}

@@ -123,7 +123,10 @@ type Config struct {
 	// HoldBase is how long a node keeps a page after it got it before home takes
 	// it away; contention doubles it up to HoldMax. 0 turns the rule off.
 	HoldBase, HoldMax time.Duration
-	Verify            bool // run Check after every step and panic when it fails
+	// Idle, at home, may be nil. It tells that no thread runs at a node, so that
+	// pages need not be kept for it.
+	Idle   func(NodeID) bool
+	Verify bool // run Check after every step and panic when it fails
 	// MaxPending bounds the requests one remote node may have at home at a
 	// time; more are dropped as protocol errors. 0 means 8192.
 	MaxPending int

@@ -49,6 +49,16 @@ func planFor(e *entry, by NodeID, want Mode) plan {
 	return p
 }
 
+// guarded is the entry's guarded, but for a node that has nothing running which
+// could use the page: taking it from there costs nobody progress.
+func (m *Machine) guarded(e *entry, by NodeID, want Mode) (time.Duration, bool) {
+	until, wait := e.guarded(by, want, m.now)
+	if wait && m.cfg.Idle != nil && e.last != anyNode && m.cfg.Idle(e.last) {
+		return 0, false
+	}
+	return until, wait
+}
+
 // guarded tells until when the page must stay where it is: a node that just
 // got it must have time to use it, or two writers take it from each other for
 // ever without executing an instruction.

@@ -1,8 +1,10 @@
 package job
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -117,7 +119,31 @@ func (o *origin) distributeNow(t *thread) error {
 		return err
 	}
 	o.mem = pager.NewHome(o.proc, h.UFFD)
-	return o.newPager(o.mem, h.UFFD, o.mem.Untouched, func(p page) { o.unmappedAtHome(p) })
+	return o.newPager(o.mem, h.UFFD, o.mem.Untouched, o.idle, func(p page) { o.unmappedAtHome(p) })
+}
+
+// idle tells whether nothing of the program runs at node n, so far as can be
+// told without asking there.
+func (o *origin) idle(n coherence.NodeID) bool {
+	for _, t := range o.threads {
+		if t.node != n {
+			continue
+		}
+		if n != coherence.Home && (t.where == away || t.where == recalled) {
+			return false
+		}
+		if n == coherence.Home && !t.stopped && o.runs(t) {
+			return false
+		}
+	}
+	return true
+}
+
+// runs tells whether a thread at home is on a processor or waits for one: then
+// its kernel names no system call it is in (proc(5), /proc/PID/syscall).
+func (o *origin) runs(t *thread) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/syscall", o.proc.PID, t.tid))
+	return err == nil && bytes.HasPrefix(b, []byte("running"))
 }
 
 // usable is t or, when it has ended meanwhile, another thread that stands

@@ -354,9 +354,9 @@ func (s *supervisor) send(to coherence.NodeID, h wire.Header, payload ...[]byte)
 }
 
 // machine makes the coherence machine and pager of a new program.
-func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, untouched func(p page) (run, bool), unmapped func(page)) error {
+func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, untouched func(p page) (run, bool), idle func(coherence.NodeID) bool, unmapped func(page)) error {
 	m := coherence.New(coherence.Config{
-		Self: s.self, HoldBase: holdBase, HoldMax: holdMax, Untouched: untouched,
+		Self: s.self, HoldBase: holdBase, HoldMax: holdMax, Untouched: untouched, Idle: idle,
 		Verify: s.cfg.Spec.Verify == "all",
 	})
 	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Clock: sys.Monotonic,

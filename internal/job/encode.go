@@ -37,11 +37,26 @@ func decodeMappings(b []byte) ([]vm.Mapping, error) {
 		}
 		m := vm.Mapping{Range: vm.Range{Start: vm.Addr(binary.LittleEndian.Uint64(b)), End: vm.Addr(binary.LittleEndian.Uint64(b[8:]))},
 			Prot: vm.Prot(b[16]), Kind: vm.Kind(b[17]), GrowsDown: b[18] == 1, Name: string(b[20 : 20+int(b[19])])}
+		if !valid(m) {
+			return nil, fmt.Errorf("decode mapping %v: %w", m.Range, sys.EINVAL)
+		}
 		ms = append(ms, m)
 		b = b[20+int(b[19]):]
 	}
 	return ms, nil
 }
+
+// valid tells whether a mapping can be one of a program's: whole pages, some,
+// and all of user space unless it is the kernel's own.
+func valid(m vm.Mapping) bool {
+	const offset = vm.PageSize - 1
+	return m.Start < m.End && (m.Start|m.End)&offset == 0 && m.Kind <= vm.WritableFile &&
+		m.Prot <= vm.ProtRead|vm.ProtWrite|vm.ProtExec && (m.End <= userEnd || m.Kind == vm.Local)
+}
+
+// userEnd is behind the last address of programs (57-bit address spaces have to
+// be asked for; nothing does).
+const userEnd vm.Addr = 1 << 47
 
 // encodeCall is a system call's number and arguments as a frame's payload.
 func encodeCall(nr uint64, args [6]uint64) []byte {

@@ -1,0 +1,92 @@
+package job
+
+import (
+	"reflect"
+	"testing"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+)
+
+func someMappings() []vm.Mapping {
+	return []vm.Mapping{
+		{Range: vm.Range{Start: 0x400000, End: 0x401000}, Prot: vm.ProtRead | vm.ProtExec, Kind: vm.Immutable},
+		{Range: vm.Range{Start: 0x7ffd00000000, End: 0x7ffd00021000}, Prot: vm.ProtRead | vm.ProtWrite, GrowsDown: true},
+		{Range: vm.Range{Start: 0x7fff00000000, End: 0x7fff00002000}, Prot: vm.ProtRead | vm.ProtExec, Kind: vm.Local, Name: "[vdso]"},
+	}
+}
+
+func TestMappingsAgain(t *testing.T) {
+	want := someMappings()
+	got, err := decodeMappings(encodeMappings(want))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+}
+
+func TestMappingsRefused(t *testing.T) {
+	for name, change := range map[string]func(*vm.Mapping){
+		"empty":      func(m *vm.Mapping) { m.End = m.Start },
+		"backwards":  func(m *vm.Mapping) { m.Start, m.End = m.End, m.Start },
+		"odd start":  func(m *vm.Mapping) { m.Start++ },
+		"odd end":    func(m *vm.Mapping) { m.End++ },
+		"kind":       func(m *vm.Mapping) { m.Kind = vm.WritableFile + 1 },
+		"protection": func(m *vm.Mapping) { m.Prot = 8 },
+		"kernel":     func(m *vm.Mapping) { m.End = userEnd + vm.PageSize },
+	} {
+		m := someMappings()[0]
+		change(&m)
+		if ms, err := decodeMappings(encodeMappings([]vm.Mapping{m})); err == nil {
+			t.Errorf("%s: accepted as %v", name, ms)
+		}
+	}
+	if ms, err := decodeMappings(encodeMappings(someMappings())[:30]); err == nil {
+		t.Errorf("cut short: accepted as %v", ms)
+	}
+}
+
+func TestCallAgain(t *testing.T) {
+	args := [6]uint64{1, 2, 3, 1 << 63, 5, ^uint64(0)}
+	nr, got, err := decodeCall(encodeCall(sys.SYS_FUTEX, args))
+	if err != nil || nr != sys.SYS_FUTEX || got != args {
+		t.Errorf("got %d %v, %v", nr, got, err)
+	}
+}
+
+// FuzzDecodeMappings: whatever arrives is refused, or mappings that survive the
+// way back and that a vm.Set takes.
+func FuzzDecodeMappings(f *testing.F) {
+	f.Add(encodeMappings(someMappings()))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ms, err := decodeMappings(b)
+		if err != nil {
+			return
+		}
+		var set vm.Set
+		for i, m := range ms {
+			set.Insert(m)
+			if _, ok := set.Find(m.Start); !ok {
+				t.Fatalf("%v is not found after being inserted", m)
+			}
+			if m.Kind != vm.Local {
+				ms[i].Name = "" // is not sent
+			}
+		}
+		again, err := decodeMappings(encodeMappings(ms))
+		if err != nil || !reflect.DeepEqual(again, ms) {
+			t.Fatalf("got %v, %v; want %v", again, err, ms)
+		}
+	})
+}
+
+func FuzzDecodeCall(f *testing.F) {
+	f.Add(encodeCall(9, [6]uint64{1, 2, 3, 4, 5, 6}))
+	f.Add(make([]byte, 55))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		nr, args, err := decodeCall(b)
+		if err == nil && string(encodeCall(nr, args)) != string(b) {
+			t.Fatalf("%x became %d %v", b, nr, args)
+		}
+	})
+}

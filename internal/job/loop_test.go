@@ -1,0 +1,120 @@
+package job
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"popcorn/internal/sys"
+)
+
+func testLoop(t *testing.T) *loop {
+	t.Helper()
+	l, err := newLoop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	l.each = func() {}
+	l.deadline = func() (time.Duration, bool) { return 0, false }
+	l.expired = func() {}
+	return l
+}
+
+// TestLoopPost: what other goroutines post runs on the loop, all of it.
+func TestLoopPost(t *testing.T) {
+	l := testLoop(t)
+	const goroutines, each = 8, 100
+	sum := 0
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for range each {
+				l.post(func() {
+					if sum++; sum == goroutines*each {
+						l.stop()
+					}
+				})
+			}
+		})
+	}
+	if err := l.run(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if sum != goroutines*each {
+		t.Errorf("%d of %d ran", sum, goroutines*each)
+	}
+}
+
+// TestLoopTimers: timers run in the order of their times when they fall due in
+// different turns, cancelled ones not at all, and one may set or cancel others.
+func TestLoopTimers(t *testing.T) {
+	l := testLoop(t)
+	var ran []string
+	note := func(s string) func() { return func() { ran = append(ran, s) } }
+	l.after(2*time.Millisecond, note("second"))
+	never := l.after(3*time.Millisecond, note("never"))
+	l.after(time.Millisecond, func() {
+		ran = append(ran, "first")
+		l.cancel(never)
+		l.cancel(nil)
+		l.after(20*time.Millisecond, func() { ran = append(ran, "last"); l.stop() })
+	})
+	if err := l.run(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(ran[:2]) // a late turn runs both in the order they were set
+	if want := []string{"first", "second", "last"}; !slices.Equal(ran, want) {
+		t.Errorf("ran %v, want %v", ran, want)
+	}
+}
+
+// TestLoopDescriptors: a handler runs while its descriptor is readable and not
+// after it has been removed, even by a handler of the same turn.
+func TestLoopDescriptors(t *testing.T) {
+	l := testLoop(t)
+	var fds [2]*sys.EventFD
+	calls := 0
+	for i := range fds {
+		fd, err := sys.NewEventFD()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { fd.Close() })
+		fds[i] = fd
+		fd.Signal()
+	}
+	for i := range fds {
+		err := l.add(fds[i].FD(), func(uint32) {
+			calls++
+			l.remove(fds[0].FD())
+			l.remove(fds[1].FD())
+			l.stop()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.run(); err != nil {
+		t.Fatal(err)
+	}
+	if calls != 1 {
+		t.Errorf("%d handlers ran, want 1", calls)
+	}
+}
+
+// TestLoopDeadline: the pager's clock ends a wait as a timer does.
+func TestLoopDeadline(t *testing.T) {
+	l := testLoop(t)
+	at := sys.Monotonic() + time.Millisecond
+	l.deadline = func() (time.Duration, bool) { return at, true }
+	l.expired = l.stop
+	if err := l.run(); err != nil {
+		t.Fatal(err)
+	}
+	if now := sys.Monotonic(); now < at {
+		t.Errorf("expired %v early", at-now)
+	}
+}

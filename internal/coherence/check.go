@@ -1,10 +1,30 @@
 package coherence
 
 import (
+	"errors"
 	"fmt"
 
 	"popcorn/internal/vm"
 )
+
+// verify is Check made affordable after every step: of what the step touched, and
+// of everything once as many steps have passed as that is large.
+func (m *Machine) verify() error {
+	const share = 16 * vm.ChunkPages // entries worth looking at for one step
+	if m.unchecked += share; m.unchecked >= len(m.dir.chunks)*vm.ChunkPages {
+		m.unchecked, m.touched = 0, m.touched[:0]
+		return m.Check()
+	}
+	for _, p := range m.touched {
+		if e := m.dir.peek(p); e != nil && e.known {
+			if err := m.checkEntry(p, e); err != nil {
+				return fmt.Errorf("check page %#x: %w", uint64(p), err)
+			}
+		}
+	}
+	m.touched = m.touched[:0]
+	return errors.Join(m.checkPending(), m.checkHolds())
+}
 
 // Check tells whether the machine's state obeys the law. It looks at
 // everything, so its cost follows the memory that was ever wanted.

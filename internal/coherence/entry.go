@@ -53,6 +53,9 @@ func (m *Machine) view(p vm.Page) *entry {
 
 // entry makes the page known.
 func (m *Machine) entry(p vm.Page) *entry {
+	if m.cfg.Verify {
+		m.touched = append(m.touched, p)
+	}
 	k := m.dir.grow(p.Chunk())
 	e := &k.cell[p%vm.ChunkPages]
 	if !e.known {

@@ -35,6 +35,11 @@ type Machine struct {
 	timers  timers
 	freeTxn []*txn
 	freeBsy []*busy
+
+	// With Config.Verify: entries touched since the last look at them, and how
+	// much could have been looked at since all were.
+	touched   []vm.Page
+	unchecked int
 }
 
 // New makes the machine of node cfg.Self.
@@ -129,7 +134,7 @@ func (m *Machine) end() {
 		m.self = m.self[:0]
 	}
 	if m.cfg.Verify {
-		if err := m.Check(); err != nil {
+		if err := m.verify(); err != nil {
 			panic(fmt.Sprintf("coherence at %v: %v", m.cfg.Self, err))
 		}
 	}

@@ -126,7 +126,7 @@ type Config struct {
 	// Idle, at home, may be nil. It tells that no thread runs at a node, so that
 	// pages need not be kept for it.
 	Idle   func(NodeID) bool
-	Verify bool // run Check after every step and panic when it fails
+	Verify bool // check what every step touched, now and then everything, and panic on a breach
 	// MaxPending bounds the requests one remote node may have at home at a
 	// time; more are dropped as protocol errors. 0 means 8192.
 	MaxPending int

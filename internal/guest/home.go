@@ -203,7 +203,7 @@ func (p *Process) startButler(tid int) error {
 	if err := sys.SetSigMask(child, allSignals); err != nil {
 		return fmt.Errorf("block signals of butler: %w", err)
 	}
-	p.Butler = child
+	p.Butler, p.butlerGone = child, false
 	return sys.Cont(child, 0)
 }
 
@@ -214,6 +214,9 @@ const butlerPatience = 20 * time.Millisecond
 // ByButler makes one address-space call in the guest and waits for its end. The
 // call must not touch memory that could be away. Its errno is the error.
 func (p *Process) ByButler(nr uint64, args ...uint64) (uint64, error) {
+	if p.butlerGone {
+		return 0, fmt.Errorf("ask butler %d: %w", p.Butler, ErrGone)
+	}
 	var a [6]uint64
 	copy(a[:], args)
 	p.Slots.Post(0, nr, a)
@@ -229,16 +232,21 @@ func (p *Process) ByButler(nr uint64, args ...uint64) (uint64, error) {
 	return ret, errnoOf(ret)
 }
 
+// ButlerEnds tells that the butler's end has been seen: it is not to be asked any more.
+func (p *Process) ButlerEnds() { p.butlerGone = true }
+
 // nudgeButler resumes the butler when it stands in a stop of the whole process,
 // and fails when it is gone.
 func (p *Process) nudgeButler() error {
 	tid, status, usage, err := sys.Wait(p.Butler, sys.WNOHANG)
 	switch {
 	case err != nil:
+		p.butlerGone = true
 		return fmt.Errorf("wait for butler %d: %w", p.Butler, ErrGone)
 	case tid == 0:
 		return nil
 	case !status.Stopped(), sys.StopEvent(status) == sys.EVENT_EXIT:
+		p.butlerGone = true
 		p.tracer.later(Event{tid, status, usage})
 		return fmt.Errorf("wait for butler %d: %w", p.Butler, ErrGone)
 	}

@@ -30,7 +30,9 @@ type Process struct {
 	// Set by Distribute at home.
 	Slots  *Slots
 	Butler int
-	files  files
+	// butlerGone: it has ended, or is about to.
+	butlerGone bool
+	files      files
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes
@@ -150,10 +152,8 @@ func (p *Process) End(patience time.Duration) error {
 			sys.Cont(tid, 0)
 		}
 	}
-	var events []Event
 	for deadline := sys.Monotonic() + patience; ; {
-		events = p.tracer.Poll(events[:0])
-		for _, e := range events {
+		for e := range p.tracer.Events {
 			if e.TID == p.PID && !e.Status.Stopped() {
 				return nil
 			}
@@ -162,14 +162,13 @@ func (p *Process) End(patience time.Duration) error {
 			}
 		}
 		left := deadline - sys.Monotonic()
-		switch {
-		case p.collected():
+		if p.collected() {
 			return nil
-		case left <= 0:
-			return fmt.Errorf("end process %d: %w", p.PID, sys.ETIMEDOUT)
-		case len(events) == 0:
-			sys.AwaitReadable(p.tracer.FD(), left)
 		}
+		if left <= 0 {
+			return fmt.Errorf("end process %d: %w", p.PID, sys.ETIMEDOUT)
+		}
+		sys.AwaitReadable(p.tracer.FD(), left)
 	}
 }
 

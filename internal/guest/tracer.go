@@ -39,7 +39,7 @@ func NewTracer() (*Tracer, error) {
 	return t, nil
 }
 
-// FD becomes readable when Poll has something to collect.
+// FD becomes readable when Events has something to collect.
 func (t *Tracer) FD() int { return t.bell.FD() }
 
 func (t *Tracer) wait() {
@@ -74,20 +74,33 @@ func (t *Tracer) Close() {
 	t.bell.Close()
 }
 
-// Poll collects all events that are there.
-func (t *Tracer) Poll(events []Event) []Event {
+// maxEvents bounds how long Events keeps other work waiting.
+const maxEvents = 64
+
+// Events yields what there is to collect, each event only when the one before
+// has been dealt with: what handles one may have to wait for another thread.
+func (t *Tracer) Events(yield func(Event) bool) {
 	t.bell.Drain()
-	events = append(events, t.early...)
-	t.early = t.early[:0]
-	for {
-		tid, status, usage, err := sys.Wait(-1, sys.WNOHANG)
-		if err != nil || tid == 0 {
+	defer t.Kick()
+	for range maxEvents {
+		e, ok := t.next()
+		if !ok || !yield(e) {
 			break
 		}
-		events = append(events, Event{tid, status, usage})
 	}
-	t.Kick()
-	return events
+	if len(t.early) > 0 {
+		t.bell.Signal()
+	}
+}
+
+func (t *Tracer) next() (Event, bool) {
+	if len(t.early) > 0 {
+		e := t.early[0]
+		t.early = t.early[1:]
+		return e, true
+	}
+	tid, status, usage, err := sys.Wait(-1, sys.WNOHANG)
+	return Event{tid, status, usage}, err == nil && tid != 0
 }
 
 // ErrGone is returned when a thread ended while it was waited for. It is ESRCH
@@ -96,7 +109,7 @@ var ErrGone = fmt.Errorf("thread is gone: %w", sys.ESRCH)
 
 // WaitStop waits for the next event of thread tid, which must be certain to
 // come: it has just been resumed to make a call that does not block. When the
-// thread ended instead, its event is kept for Poll.
+// thread ended instead, its event is kept for Events.
 func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
 	// Should it not come after all, the guest is ended rather than waited for.
 	watch := time.AfterFunc(stopPatience, func() { sys.Kill(tid, sys.SIGKILL) })
@@ -115,7 +128,7 @@ func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
 // stopPatience is how long a thread that has been told to stop may take.
 const stopPatience = 10 * time.Second
 
-// later keeps an event for the next Poll.
+// later keeps an event for the next Events.
 func (t *Tracer) later(e Event) {
 	t.early = append(t.early, e)
 	t.bell.Signal()

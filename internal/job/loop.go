@@ -113,7 +113,7 @@ func (l *loop) cancel(t *timer) {
 	}
 }
 
-// stop ends run after the current turn.
+// stop ends run: what runs now is the last.
 func (l *loop) stop() { l.stopped = true }
 
 func (l *loop) run() error {
@@ -124,9 +124,12 @@ func (l *loop) run() error {
 			return fmt.Errorf("wait for events: %w", err)
 		}
 		for _, e := range events[:max(n, 0)] {
-			if h := l.handlers[e.Token()]; h != nil {
+			if h := l.handlers[e.Token()]; h != nil && !l.stopped {
 				h(e.Events)
 			}
+		}
+		if l.stopped {
+			break
 		}
 		l.runPosted()
 		l.runTimers()

@@ -230,6 +230,9 @@ func (o *origin) stranger(e guest.Event) {
 }
 
 func (o *origin) butlerEvent(e guest.Event) {
+	if !e.Status.Stopped() || sys.StopEvent(e.Status) == sys.EVENT_EXIT {
+		o.proc.ButlerEnds()
+	}
 	if !e.Status.Stopped() {
 		return
 	}

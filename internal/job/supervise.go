@@ -70,7 +70,6 @@ type supervisor struct {
 	pager  *pager.Pager
 	epoch  uint16 // of the program's memory; frames of an earlier one are void
 	log    io.Writer
-	events []guest.Event
 	role   role
 	failed error
 	guest  atomic.Int32 // pidfd of the process to kill when run is gone, or -1
@@ -289,9 +288,11 @@ func (s *supervisor) fail(err error) {
 }
 
 func (s *supervisor) collect() {
-	s.events = s.tracer.Poll(s.events[:0])
-	for i := 0; i < len(s.events) && !s.loop.stopped; i++ {
-		s.role.traced(s.events[i])
+	for e := range s.tracer.Events {
+		s.role.traced(e)
+		if s.loop.stopped {
+			return
+		}
 	}
 }
 

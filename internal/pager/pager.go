@@ -66,6 +66,7 @@ type Pager struct {
 	buf     []byte
 	enc     []byte
 	failed  error
+	gone    bool // so is the guest
 	Stats   Stats
 	waiting map[vm.Page]waiting
 }
@@ -254,7 +255,9 @@ func (p *Pager) execute(e coherence.Effect) {
 // leaves a node with memory it should not have.
 func (p *Pager) outcome(e coherence.Effect, err error) {
 	switch {
-	case err == nil, errors.Is(err, sys.ESRCH):
+	case err == nil, p.gone:
+	case errors.Is(err, sys.ESRCH):
+		p.gone = true // the guest is dying: nothing here means anything any more
 	case errors.Is(err, ErrNoMapping) && e.Kind != coherence.Drop && e.Kind != coherence.Wake:
 		p.m.Failed(p.cfg.Clock(), e)
 	case errors.Is(err, ErrNoMapping):

@@ -244,6 +244,8 @@ func (p *Process) nudgeButler() error {
 		p.butlerGone = true
 		return fmt.Errorf("wait for butler %d: %w", p.Butler, ErrGone)
 	case tid == 0:
+		// Its stop may have been collected already and wait for its turn behind us.
+		sys.Cont(p.Butler, 0) // ESRCH: it runs
 		return nil
 	case !status.Stopped(), sys.StopEvent(status) == sys.EVENT_EXIT:
 		p.butlerGone = true

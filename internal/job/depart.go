@@ -193,6 +193,9 @@ func (o *origin) join(n coherence.NodeID, f func(error)) {
 func (o *origin) joined(n coherence.NodeID, err error) {
 	st := o.nodes[n]
 	st.joined = err == nil
+	if st.joined && o.stoppedJob {
+		o.send(n, wire.Header{Type: wire.TFreeze})
+	}
 	waiting := st.joining
 	st.joining = nil
 	for _, f := range waiting {

@@ -91,8 +91,7 @@ func (o *origin) forgetting(r vm.Range, do func() uint64, done func(uint64, bool
 		done(do(), true)
 		return
 	}
-	var id uint64
-	id = o.pager.Forget(runsOf(r), func() {
+	o.pager.Forget(runsOf(r), func(id uint64) {
 		ret := do()
 		if failed := ret > ^uint64(4095); !failed {
 			o.changed(r)
@@ -105,8 +104,7 @@ func (o *origin) forgetting(r vm.Range, do func() uint64, done func(uint64, bool
 // keeping makes a call that moves or restricts memory in rs but keeps its content:
 // all of it comes home first.
 func (o *origin) keeping(rs []vm.Range, do func() uint64, done func(uint64, bool)) {
-	var id uint64
-	id = o.pager.Hold(runsOf(rs...), coherence.Write, func() {
+	o.pager.Hold(runsOf(rs...), coherence.Write, func(id uint64) {
 		ret := do()
 		for _, r := range rs {
 			o.changed(r)
@@ -178,8 +176,7 @@ func (o *origin) forgettingContent(r vm.Range, do func() uint64, done func(uint6
 		done(do(), true)
 		return
 	}
-	var id uint64
-	id = o.pager.Forget(runsOf(r), func() {
+	o.pager.Forget(runsOf(r), func(id uint64) {
 		ret := do()
 		o.loop.post(func() { o.release(id) })
 		done(ret, true)
@@ -257,7 +254,6 @@ func (o *origin) mremap(args [6]uint64, do func() uint64, done func(uint64, bool
 	const fixed = 2
 	from := rangeOf(args[0], max(args[1], 1))
 	size := args[2]
-	var id uint64
 	work := func() uint64 {
 		ret := do()
 		if ret <= ^uint64(4095) {
@@ -275,7 +271,7 @@ func (o *origin) mremap(args [6]uint64, do func() uint64, done func(uint64, bool
 		return
 	}
 	// What stood at the target is replaced.
-	id = o.pager.Forget(runsOf(rangeOf(args[4], size)), func() {
+	o.pager.Forget(runsOf(rangeOf(args[4], size)), func(id uint64) {
 		o.loop.post(func() {
 			o.keeping([]vm.Range{from}, work, func(ret uint64, handled bool) {
 				o.loop.post(func() { o.release(id) })

@@ -181,8 +181,7 @@ func (o *origin) postHolding(t *thread, c *call, runs []run) {
 	}
 	c.posted = true
 	t.call = c
-	var id uint64
-	id = o.pager.Hold(runs, coherence.Write, func() {
+	o.pager.Hold(runs, coherence.Write, func(id uint64) {
 		if t.where == gone || t.call != c || !c.posted {
 			o.loop.post(func() { o.release(id) })
 			return
@@ -279,8 +278,7 @@ func (o *origin) held(a vm.Addr, n int, access coherence.Access, work func() err
 		return
 	}
 	r := vm.Range{Start: a, End: a + vm.Addr(n)}.Pages()
-	var id uint64
-	id = o.pager.Hold([]run{r}, access, func() {
+	o.pager.Hold([]run{r}, access, func(id uint64) {
 		o.populate([]run{r})
 		err := work()
 		o.loop.post(func() { o.release(id) })

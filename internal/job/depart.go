@@ -248,8 +248,7 @@ func (o *origin) withoutRseq(t *thread, f func(error)) {
 		return
 	}
 	area := vm.Range{Start: vm.Addr(c.Ptr), End: vm.Addr(c.Ptr) + vm.Addr(c.Size)}.Pages()
-	var id uint64
-	id = o.pager.Hold([]run{area}, coherence.Write, func() {
+	o.pager.Hold([]run{area}, coherence.Write, func(id uint64) {
 		o.loop.post(func() { o.release(id) })
 		if t.where != leaving || !t.stopped {
 			return

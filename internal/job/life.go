@@ -187,15 +187,14 @@ func again(tid int, nr uint64) bool {
 // copiesMemory lets t fork once home has all pages; nobody else may write until
 // the kernel has copied them.
 func (o *origin) copiesMemory(t *thread) {
-	t.forkHold = o.pager.HoldAll(coherence.Read, func() { o.loop.post(func() { o.resume(t, 0) }) })
+	t.forkHold = o.pager.HoldAll(coherence.Read, func(uint64) { o.loop.post(func() { o.resume(t, 0) }) })
 }
 
 // futexAtHome lets t make a futex call whose pages must be present at home, and
 // makes it again when they were taken meanwhile.
 func (o *origin) futexAtHome(t *thread, runs []run) {
 	t.futex = runs
-	var id uint64
-	id = o.pager.Hold(runs, coherence.Write, func() {
+	o.pager.Hold(runs, coherence.Write, func(id uint64) {
 		o.populate(runs)
 		o.loop.post(func() {
 			o.loop.after(blockingHold, func() { o.release(id) })
@@ -372,7 +371,7 @@ func (o *origin) exiting(t *thread) {
 			o.exitNow(t)
 			return
 		}
-		t.exitHold = o.pager.Hold(runs, coherence.Write, func() {
+		t.exitHold = o.pager.Hold(runs, coherence.Write, func(uint64) {
 			o.populate(runs)
 			o.loop.post(func() { o.exitNow(t) })
 		})

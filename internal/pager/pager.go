@@ -59,7 +59,7 @@ type Pager struct {
 	effects []coherence.Effect
 	faults  [64]sys.Fault
 	ahead   map[int]*streak
-	held    map[uint64]func()
+	held    map[uint64]func(uint64)
 	lastID  uint64
 	// payload is that of the frame being received.
 	payload wire.Pages
@@ -79,7 +79,7 @@ type waiting struct {
 
 // New makes a pager.
 func New(c Config) *Pager {
-	return &Pager{cfg: c, m: c.Machine, ahead: map[int]*streak{}, held: map[uint64]func(){},
+	return &Pager{cfg: c, m: c.Machine, ahead: map[int]*streak{}, held: map[uint64]func(uint64){},
 		waiting: map[vm.Page]waiting{}, lastID: c.Holds}
 }
 
@@ -146,9 +146,9 @@ func (p *Pager) Tick() {
 // Deadline is when Tick has something to do, on the clock.
 func (p *Pager) Deadline() (time.Duration, bool) { return p.m.Deadline() }
 
-// Hold brings runs home for access and keeps them there; then runs f. The
-// result is for Release.
-func (p *Pager) Hold(runs []vm.Run, a coherence.Access, f func()) uint64 {
+// Hold brings runs home for access and keeps them there; then runs f, possibly
+// before Hold returns. What f is given and Hold returns is for Release.
+func (p *Pager) Hold(runs []vm.Run, a coherence.Access, f func(id uint64)) uint64 {
 	id := p.newHold(f)
 	p.m.Hold(p.cfg.Clock(), id, runs, a)
 	p.run()
@@ -157,7 +157,7 @@ func (p *Pager) Hold(runs []vm.Run, a coherence.Access, f func()) uint64 {
 
 // HoldAll brings home every page another node owns, and lets none become
 // exclusive elsewhere until Release.
-func (p *Pager) HoldAll(a coherence.Access, f func()) uint64 {
+func (p *Pager) HoldAll(a coherence.Access, f func(id uint64)) uint64 {
 	id := p.newHold(f)
 	p.m.HoldAll(p.cfg.Clock(), id, a)
 	p.run()
@@ -166,7 +166,7 @@ func (p *Pager) HoldAll(a coherence.Access, f func()) uint64 {
 
 // Forget makes all other nodes drop what they have of runs and keeps requests
 // for them waiting; then runs f, which changes the mappings and calls Release.
-func (p *Pager) Forget(runs []vm.Run, f func()) uint64 {
+func (p *Pager) Forget(runs []vm.Run, f func(id uint64)) uint64 {
 	id := p.newHold(f)
 	p.m.Forget(p.cfg.Clock(), id, runs)
 	p.run()
@@ -185,7 +185,7 @@ func (p *Pager) Push(to coherence.NodeID, r vm.Run, a coherence.Access) {
 	p.run()
 }
 
-func (p *Pager) newHold(f func()) uint64 {
+func (p *Pager) newHold(f func(id uint64)) uint64 {
 	p.lastID++
 	p.held[p.lastID] = f
 	return p.lastID
@@ -246,7 +246,7 @@ func (p *Pager) execute(e coherence.Effect) {
 	case coherence.Held:
 		f := p.held[e.ID]
 		delete(p.held, e.ID)
-		f()
+		f(e.ID)
 	}
 	p.outcome(e, err)
 }

@@ -228,6 +228,10 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 			return
 		}
 		o.withoutRseq(t, func(err error) {
+			if t.place != n {
+				o.redirect(t)
+				return
+			}
 			if err == nil {
 				err = o.send1(t, n)
 			}
@@ -256,6 +260,17 @@ func (o *origin) withoutRseq(t *thread, f func(error)) {
 		o.populate([]run{area})
 		f(o.proc.DropRseq(t.tid, c))
 	})
+}
+
+// redirect handles a thread that was asked to go elsewhere before it could leave.
+func (o *origin) redirect(t *thread) {
+	t.to(atHome)
+	t.node = coherence.Home
+	if t.place == coherence.Home {
+		t.since = 0
+		t.finishMove(nil)
+	}
+	o.depart(t, t.place)
 }
 
 // stay gives up a departure.
@@ -526,6 +541,17 @@ func (o *origin) goBack(t *thread) {
 func (o *origin) moveTo(t *thread, n coherence.NodeID, done func(error)) {
 	if n != coherence.Home && o.nodes[n] == nil {
 		done(fmt.Errorf("node %d: %w", n, control.ErrNoSuchNode))
+		return
+	}
+	if n != coherence.Home && o.distributed && !o.nodes[n].joined {
+		// Before anything else: one that is in a call has nowhere to wait for it.
+		o.prepared(n, t, func(err error) {
+			if err != nil {
+				done(err)
+				return
+			}
+			o.moveTo(t, n, done)
+		})
 		return
 	}
 	if t.where == gone || t.exiting {

@@ -356,8 +356,16 @@ func (r *remote) recall(tid int) {
 	}
 }
 
-// outOfCall keeps the kernel here from restarting anything.
-func outOfCall(ctx *guest.Context) { ctx.Regs.Orig_rax = ^uint64(0) }
+// outOfCall keeps the kernel here from restarting anything: a call that was
+// stopped before we saw it begins again elsewhere.
+func outOfCall(ctx *guest.Context) {
+	nr := ctx.Regs.Orig_rax
+	if int64(nr) >= 0 && restarting(&ctx.Regs) {
+		ctx.Again(nr)
+		return
+	}
+	ctx.Regs.Orig_rax = ^uint64(0)
+}
 
 // stopInCall stops a visitor that waits for a call's result: the interrupt first,
 // so that it stops before it runs on with the answer made up here.

@@ -192,6 +192,12 @@ func (r *remote) notified(events uint32) {
 		r.stub.Kill()
 		return
 	}
+	if v.recall {
+		// Its call came before the interrupt; home waits for the thread.
+		r.interrupt(v)
+		sys.NotifSend(r.stub.Listener, n.ID, 0, sys.Errno(-restartNoIntr))
+		return
+	}
 	v.notif = n.ID
 	if v.recall { // its stop is on its way, but this wait keeps it
 		v.state, v.leaveWith = toLeave, n.Nr

@@ -175,6 +175,7 @@ func (p *Pager) Forget(runs []vm.Run, f func(id uint64)) uint64 {
 
 // Release ends a hold.
 func (p *Pager) Release(id uint64) {
+	delete(p.held, id) // given up before it was held
 	p.m.Release(p.cfg.Clock(), id)
 	p.run()
 }

@@ -1,4 +1,4 @@
-// args: 8 1500
+// args: 8 400
 // soak: 8 100000
 #include "guest.h"
 

@@ -110,7 +110,7 @@ func KernelProt(p vm.Prot) uint64 { return uint64(p) }
 // (in memory or swap); pages of never-touched anonymous memory are not present.
 func (p *Process) Present(r vm.Run, present []bool) error {
 	buf := make([]byte, 8*r.N)
-	n, err := sys.Pread(p.pmap, buf, int64(r.First)*8)
+	n, err := sys.PeekMemory(p.pmap, buf, int64(r.First)*8)
 	if err == nil && n < len(buf) {
 		err = short(n)
 	}

@@ -206,7 +206,7 @@ func short(n int) error {
 // Read fills b from address a. A page that is away or write-protected away
 // under userfaultfd gives EIO at once, never a wait.
 func (p *Process) Read(a vm.Addr, b []byte) error {
-	n, err := sys.Pread(p.mem, b, int64(a))
+	n, err := sys.PeekMemory(p.mem, b, int64(a))
 	if err == nil && n < len(b) {
 		err = short(n)
 	}

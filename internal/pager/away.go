@@ -65,7 +65,7 @@ func (a *Away) Get(r vm.Run, op coherence.Op, _ coherence.Mode, b []byte) ([]byt
 	}
 	at := len(b)
 	b = grow(b, int(r.N)*vm.PageSize)
-	if _, err := sys.Pread(a.fd, b[at:], int64(r.First.Addr())); err != nil {
+	if _, err := sys.PeekMemory(a.fd, b[at:], int64(r.First.Addr())); err != nil {
 		return b, false, fmt.Errorf("read guest memory at %v: %w", r, err)
 	}
 	if op == coherence.Take {

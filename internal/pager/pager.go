@@ -56,7 +56,8 @@ type Config struct {
 type Pager struct {
 	cfg     Config
 	m       *coherence.Machine
-	effects []coherence.Effect
+	effects []coherence.Effect // being executed; nil outside of run
+	batch   []coherence.Effect // the memory for them
 	faults  [64]sys.Fault
 	ahead   map[int]*streak
 	held    map[uint64]func(uint64)
@@ -91,7 +92,7 @@ func (p *Pager) Machine() *coherence.Machine { return p.m }
 
 // Readable collects faults from the userfaultfd and serves them.
 func (p *Pager) Readable() {
-	n, err := p.cfg.UFFD.ReadFaults(p.faults[:])
+	n, err := p.cfg.UFFD.TryFaults(p.faults[:])
 	if err != nil {
 		if !errors.Is(err, sys.EAGAIN) {
 			p.fail(fmt.Errorf("read faults: %w", err))
@@ -205,7 +206,7 @@ func (p *Pager) run() {
 	if p.effects != nil {
 		return
 	}
-	batch := p.m.Drain(make([]coherence.Effect, 0, 8))
+	batch := p.m.Drain(p.batch)
 	for len(batch) > 0 {
 		p.effects = batch
 		for _, e := range batch {
@@ -213,7 +214,7 @@ func (p *Pager) run() {
 		}
 		batch = p.m.Drain(batch[:0])
 	}
-	p.effects = nil
+	p.batch, p.effects = batch[:0], nil
 }
 
 func (p *Pager) execute(e coherence.Effect) {

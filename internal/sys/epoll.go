@@ -18,10 +18,11 @@ func newEvent(events uint32, token uint64) unix.EpollEvent {
 	return unix.EpollEvent{Events: events, Fd: int32(token), Pad: int32(token >> 32)}
 }
 
-// Epoll is an epoll(7) instance. Add, Mod and Del may be called while another
-// thread waits.
+// Epoll is an epoll(7) instance. One thread waits; Add, Mod and Del may be called
+// by another meanwhile.
 type Epoll struct {
 	fd      int
+	busy    bool        // the last Wait had something
 	noPwait atomic.Bool // epoll_pwait2 is not to be had here
 }
 
@@ -59,32 +60,28 @@ func (e *Epoll) ctl(op, fd int, events uint32, token uint64) error {
 }
 
 // Wait fills events and returns how many, 0 after timeout; negative timeouts
-// mean none. It goes on after EINTR for the time that remains.
+// mean none. EINTR when a signal came first.
+//
+// While events keep coming it does not tell Go's scheduler that it waits, as
+// quick_unsafe.go explains. The scheduler then asks for the thread by a signal:
+// at once when it needs it, and after 10 ms in any case, which is a sign that the
+// thread may as well wait properly.
 func (e *Epoll) Wait(events []Event, timeout time.Duration) (n int, err error) {
-	if timeout <= 0 {
-		for err = EINTR; err == unix.EINTR; {
-			n, err = e.wait(events, timeout)
-		}
-		return n, err
-	}
-	start := time.Now() // a read of the vDSO, cheaper than Monotonic
-	n, err = e.wait(events, timeout)
-	for err == unix.EINTR {
-		n, err = e.wait(events, max(timeout-time.Since(start), 0))
-	}
+	n, err = e.wait(events, timeout, e.busy)
+	e.busy = n > 0
 	return n, err
 }
 
-func (e *Epoll) wait(events []Event, timeout time.Duration) (int, error) {
-	if e.noPwait.Load() || timeout <= 0 { // exact in milliseconds: the older call will do
-		return epollWait(e.fd, events, millis(timeout))
-	}
-	n, err := epollPwait2(e.fd, events, timeout)
-	if err == unix.ENOSYS || err == unix.EPERM { // a container's filter may not know it
+func (e *Epoll) wait(events []Event, timeout time.Duration, quick bool) (int, error) {
+	// Exact in milliseconds: the older call will do.
+	if timeout > 0 && timeout%time.Millisecond != 0 && !e.noPwait.Load() {
+		n, err := epollPwait2(e.fd, events, timeout, quick)
+		if err != unix.ENOSYS && err != unix.EPERM { // a container's filter may not know it
+			return n, err
+		}
 		e.noPwait.Store(true)
-		return epollWait(e.fd, events, millis(timeout))
 	}
-	return n, err
+	return epollWait(e.fd, events, millis(timeout), quick)
 }
 
 // millis rounds up: waking early would make the caller spin.
@@ -139,8 +136,15 @@ func (e *EventFD) Drain() (uint64, error) {
 }
 
 // Monotonic is CLOCK_MONOTONIC, comparable between the processes of a host (of
-// one time namespace). It costs a system call, about 0.2 microseconds.
-func Monotonic() time.Duration {
+// one time namespace). It is read by way of the vDSO, as package time does.
+func Monotonic() time.Duration { return atStart + time.Since(start) }
+
+var (
+	start   = time.Now()
+	atStart = askMonotonic()
+)
+
+func askMonotonic() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		panic("clock_gettime: " + err.Error()) // the kernel has no other answer

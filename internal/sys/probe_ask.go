@@ -222,7 +222,7 @@ func testEpollPwait2() error {
 		return err
 	}
 	defer e.Close()
-	_, err = epollPwait2(e.fd, make([]Event, 1), time.Nanosecond)
+	_, err = epollPwait2(e.fd, make([]Event, 1), time.Nanosecond, false)
 	if errors.Is(err, EINTR) {
 		return nil
 	}

@@ -79,7 +79,7 @@ func (u *UFFD) copy(dst uint64, src []byte, wp bool, mode uint64) (int64, error)
 		mode |= copyWP
 	}
 	a := uffdCopy{dst: dst, src: unsafe.Pointer(unsafe.SliceData(src)), length: uint64(len(src)), mode: mode}
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(u.fd), uffdioCopy, uintptr(unsafe.Pointer(&a)))
+	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(u.fd), uffdioCopy, uintptr(unsafe.Pointer(&a)))
 	runtime.KeepAlive(src)
 	return max(a.copied, 0), toErr(e) // a refused copy leaves -errno there
 }
@@ -104,14 +104,14 @@ func (u *UFFD) WriteProtect(start, length uint64, protect bool) error {
 	if protect {
 		a.mode = wpProtect
 	}
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(u.fd), uffdioWriteProtect, uintptr(unsafe.Pointer(&a)))
+	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(u.fd), uffdioWriteProtect, uintptr(unsafe.Pointer(&a)))
 	return toErr(e)
 }
 
 // Wake lets the waiters in the range try again.
 func (u *UFFD) Wake(start, length uint64) error {
 	a := uffdRange{start, length}
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(u.fd), uffdioWake, uintptr(unsafe.Pointer(&a)))
+	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(u.fd), uffdioWake, uintptr(unsafe.Pointer(&a)))
 	return toErr(e)
 }
 
@@ -132,7 +132,7 @@ func (u *UFFD) Continue(start, length uint64) error {
 // fill is the shape that ZEROPAGE, CONTINUE and POISON share.
 func (u *UFFD) fill(req uintptr, start, length uint64) (int64, error) {
 	a := uffdZeroPage{start: start, length: length}
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(u.fd), req, uintptr(unsafe.Pointer(&a)))
+	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(u.fd), req, uintptr(unsafe.Pointer(&a)))
 	return max(int64(a.done), 0), toErr(e)
 }
 
@@ -149,13 +149,29 @@ func (u *UFFD) ReadFaults(buf []Fault) (n int, err error) {
 	if e != 0 {
 		return 0, e
 	}
-	for i := range msgs[:got/unsafe.Sizeof(msgs[0])] {
+	return faultsOf(msgs[:got/unsafe.Sizeof(msgs[0])], buf), nil
+}
+
+// TryFaults is ReadFaults of a non-blocking descriptor, and only of that.
+func (u *UFFD) TryFaults(buf []Fault) (n int, err error) {
+	var msgs [maxMsgs]uffdMsg
+	size := min(len(buf), maxMsgs) * int(unsafe.Sizeof(msgs[0]))
+	got, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(u.fd), uintptr(unsafe.Pointer(&msgs)), uintptr(size))
+	if e != 0 {
+		return 0, e
+	}
+	return faultsOf(msgs[:got/unsafe.Sizeof(msgs[0])], buf), nil
+}
+
+// faultsOf puts the page faults among msgs in buf.
+func faultsOf(msgs []uffdMsg, buf []Fault) (n int) {
+	for i := range msgs {
 		if m := &msgs[i]; m.event == uffdEventPagefault {
 			buf[n] = m.fault()
 			n++
 		}
 	}
-	return n, nil
+	return n
 }
 
 func (m *uffdMsg) fault() Fault {

@@ -18,8 +18,8 @@ type stream interface {
 
 type fdStream int
 
-func (s fdStream) read(b []byte) (int, error)        { return sys.Read(int(s), b) }
-func (s fdStream) writev(bufs [][]byte) (int, error) { return sys.Writev(int(s), bufs) }
+func (s fdStream) read(b []byte) (int, error)        { return sys.TryRead(int(s), b) }
+func (s fdStream) writev(bufs [][]byte) (int, error) { return sys.TryWritev(int(s), bufs) }
 func (s fdStream) fd() int                           { return int(s) }
 func (s fdStream) close()                            { sys.Close(int(s)) }
 

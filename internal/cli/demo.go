@@ -146,7 +146,7 @@ func (d *demo) spread(ctx context.Context, command []string) (string, error) {
 	took := time.Since(began)
 	if len(widest.info.Threads) > 0 {
 		d.say("\n   Seen while it ran, by `popcorn ps --threads`:")
-		if err := threadTable(indent{d.out}, []control.Info{widest.info}); err != nil {
+		if err := threadTable(&indent{w: d.out}, []control.Info{widest.info}); err != nil {
 			return "", err
 		}
 	}
@@ -205,7 +205,7 @@ func (d *demo) tellStats() error {
 		return fmt.Errorf("demo: read statistics: %w", err)
 	}
 	d.say("\n   What its --stats tell:")
-	return s.print(indent{d.out})
+	return s.print(&indent{w: d.out})
 }
 
 func (d *demo) compare(native, spread string) error {
@@ -234,11 +234,21 @@ func checksum(path string) (string, error) {
 
 func tenths(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// indent writes whole lines, three blanks before each.
-type indent struct{ w io.Writer }
+// indent puts three blanks before each line; lines may come in pieces.
+type indent struct {
+	w      io.Writer
+	within bool // a line has begun
+}
 
-func (i indent) Write(p []byte) (int, error) {
-	text := "   " + strings.ReplaceAll(strings.TrimSuffix(string(p), "\n"), "\n", "\n   ") + "\n"
-	_, err := io.WriteString(i.w, text)
+func (i *indent) Write(p []byte) (int, error) {
+	var b strings.Builder
+	for line := range strings.Lines(string(p)) {
+		if !i.within {
+			b.WriteString("   ")
+		}
+		b.WriteString(line)
+		i.within = !strings.HasSuffix(line, "\n")
+	}
+	_, err := io.WriteString(i.w, b.String())
 	return len(p), err
 }

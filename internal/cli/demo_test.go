@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"popcorn/internal/control"
 )
 
 func TestPackFilesIsDeterministic(t *testing.T) {
@@ -61,7 +63,7 @@ func TestRunStats(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := s.print(indent{&out}); err != nil {
+	if err := s.print(&indent{w: &out}); err != nil {
 		t.Fatal(err)
 	}
 	want := `   NODE  NAME   CPU SECONDS  THREADS AT MOST
@@ -73,5 +75,18 @@ func TestRunStats(t *testing.T) {
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
+// TestIndent: tables write their cells one by one.
+func TestIndent(t *testing.T) {
+	var out strings.Builder
+	info := control.Info{ID: "1234abcd", Threads: []control.ThreadInfo{{TID: 12, Node: 1, State: "away", Comm: "xz"}}}
+	if err := threadTable(&indent{w: &out}, []control.Info{info}); err != nil {
+		t.Fatal(err)
+	}
+	want := "   ID        NAME  TID  NODE  STATE  COMM\n   1234abcd  -     12   1     away   xz\n"
+	if out.String() != want {
+		t.Errorf("printed\n%s\nexpected\n%s", out.String(), want)
 	}
 }

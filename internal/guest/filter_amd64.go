@@ -118,7 +118,9 @@ type RemoteClasses struct {
 }
 
 // remoteFilter is what every guest thread on a remote lives under: nothing but
-// the local calls reaches that host's kernel. The agent may clone, for new threads.
+// the local calls reaches that host's kernel. The agent may make threads like
+// those we make; a guest that jumps there gets one that is not known to us, and
+// its stub is ended for it.
 func remoteFilter(c RemoteClasses) ([]bpf.RawInstruction, error) {
 	f := newFilterAsm()
 	f.load(dataArch)
@@ -134,6 +136,8 @@ func remoteFilter(c RemoteClasses) ([]bpf.RawInstruction, error) {
 	f.retIf(bpf.JumpGreaterThan, uint32(c.Max), sys.SECCOMP_RET_TRACE)
 	f.ret(sys.SECCOMP_RET_USER_NOTIF)
 	f.label("clone")
+	f.arg(0)
+	f.retIf(bpf.JumpNotEqual, threadFlags, sys.SECCOMP_RET_TRACE)
 	f.unlessAgent()
 	f.ret(sys.SECCOMP_RET_TRACE)
 	return f.assemble()

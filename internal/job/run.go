@@ -94,7 +94,13 @@ func (l *launcher) start() error {
 		l.spec.Dir = dir
 	}
 	files := []int{0, 1, 2}
-	for _, fd := range sys.Inherited() {
+	inherited := sys.Inherited()
+	// Only the program gets them: who waits for the end of a pipe must not wait
+	// for us or for a stub.
+	if err := sys.CloseRange(3, 1<<32-1, true); err != nil {
+		return fmt.Errorf("mark inherited descriptors: %w", err)
+	}
+	for _, fd := range inherited {
 		for len(files) < fd {
 			files = append(files, -1)
 		}
@@ -111,6 +117,9 @@ func (l *launcher) start() error {
 		}
 		l.nodes = append([]*child{c}, l.nodes...)
 		cfg.Supervisors = append([]int{c.pid}, cfg.Supervisors...)
+	}
+	for _, fd := range inherited {
+		sys.Close(fd)
 	}
 	for _, c := range l.nodes {
 		l.readers.Add(1)

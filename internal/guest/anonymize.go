@@ -12,25 +12,36 @@ import (
 // can be put under userfaultfd, which takes no private file mappings. Threads of
 // the program must be stopped.
 func (p *Process) AnonymizeAll() error {
-	return p.anonymizeIn(vm.Range{End: 1 << 47}, true)
+	writable := func(m vm.Mapping, _ sys.VMA) bool { return m.Kind == vm.WritableFile }
+	return p.anonymizeIn(vm.Range{End: 1 << 47}, true, writable)
 }
 
 // Anonymize does so for the mappings in r, which nobody may write meanwhile.
-func (p *Process) Anonymize(r vm.Range) error { return p.anonymizeIn(r, false) }
+func (p *Process) Anonymize(r vm.Range) error {
+	writable := func(m vm.Mapping, _ sys.VMA) bool { return m.Kind == vm.WritableFile }
+	return p.anonymizeIn(r, false, writable)
+}
 
-func (p *Process) anonymizeIn(r vm.Range, stopped bool) error {
-	ms, err := p.Mappings()
+// AnonymizeFiles does so for those that cannot be written yet.
+func (p *Process) AnonymizeFiles(r vm.Range) error {
+	private := func(m vm.Mapping, v sys.VMA) bool { return m.Kind == vm.Immutable && !v.Shared }
+	return p.anonymizeIn(r, false, private)
+}
+
+func (p *Process) anonymizeIn(r vm.Range, stopped bool, want func(vm.Mapping, sys.VMA) bool) error {
+	vmas, err := p.vmas()
 	if err != nil {
 		return err
 	}
-	for _, m := range ms {
-		part := m
-		part.Range = m.Range.Intersect(r)
-		if m.Kind != vm.WritableFile || part.Empty() {
+	for _, v := range vmas {
+		m := classify(v)
+		wanted := want(m, v)
+		m.Range = m.Range.Intersect(r)
+		if !wanted || m.Empty() {
 			continue
 		}
-		if err := p.anonymize(part, stopped); err != nil {
-			return fmt.Errorf("make %s at %v anonymous: %w", m.Name, part.Range, err)
+		if err := p.anonymize(m, stopped); err != nil {
+			return fmt.Errorf("make %s at %v anonymous: %w", m.Name, m.Range, err)
 		}
 	}
 	return nil

@@ -1,10 +1,12 @@
 package guest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"popcorn/internal/sys"
@@ -17,16 +19,24 @@ func vmAddr(a uint64) vm.Addr { return vm.Addr(a) }
 
 // Mappings is the process's address space as its kernel tells it now.
 func (p *Process) Mappings() ([]vm.Mapping, error) {
-	// The descriptor is bound to the address space and outlives the first thread.
-	vmas, err := sys.ParseMaps(io.NewSectionReader(preader(p.maps), 0, 1<<40))
+	vmas, err := p.vmas()
 	if err != nil {
-		return nil, fmt.Errorf("read maps of process %d: %w", p.PID, err)
+		return nil, err
 	}
 	out := make([]vm.Mapping, 0, len(vmas))
 	for _, v := range vmas {
 		out = append(out, classify(v))
 	}
 	return out, nil
+}
+
+func (p *Process) vmas() ([]sys.VMA, error) {
+	// The descriptor is bound to the address space and outlives the first thread.
+	vmas, err := sys.ParseMaps(io.NewSectionReader(preader(p.maps), 0, 1<<40))
+	if err != nil {
+		return nil, fmt.Errorf("read maps of process %d: %w", p.PID, err)
+	}
+	return vmas, nil
 }
 
 // preader reads a descriptor at offsets.
@@ -38,6 +48,13 @@ func (r preader) ReadAt(b []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	return n, err
+}
+
+// Locks tells whether any memory of the process is locked (mlock(2)), which
+// refuses to be dropped; true when it cannot be known.
+func (p *Process) Locks() bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
+	return err != nil || !bytes.Contains(b, []byte("VmLck:\t       0 kB"))
 }
 
 // MappingAt is the mapping that contains a; false when there is none.

@@ -21,13 +21,7 @@ func (o *origin) addressCall(nr int, args [6]uint64, done func(ret uint64, handl
 	do := func() uint64 { return o.byButler(nr, args) }
 	switch nr {
 	case sys.SYS_MUNMAP:
-		o.forgetting(r, func() uint64 {
-			ret := do()
-			if ret == 0 {
-				o.proc.ForgetFiles(r)
-			}
-			return ret
-		}, done)
+		o.munmap(r, args, do, done)
 	case sys.SYS_MADVISE:
 		o.advise(r, args, done)
 	case sys.SYS_BRK:
@@ -85,7 +79,8 @@ func (o *origin) changed(r vm.Range) {
 	}
 }
 
-// forgetting makes a call that drops the content of r.
+// forgetting makes a call that drops the content of r. It must be one that the
+// kernel will not refuse: the content is gone before.
 func (o *origin) forgetting(r vm.Range, do func() uint64, done func(uint64, bool)) {
 	if r.Empty() {
 		done(do(), true)
@@ -93,7 +88,7 @@ func (o *origin) forgetting(r vm.Range, do func() uint64, done func(uint64, bool
 	}
 	o.pager.Forget(runsOf(r), func(id uint64) {
 		ret := do()
-		if failed := ret > ^uint64(4095); !failed {
+		if !failed(ret) {
 			o.changed(r)
 		}
 		o.loop.post(func() { o.release(id) })
@@ -135,20 +130,64 @@ const (
 func (o *origin) advise(r vm.Range, args [6]uint64, done func(uint64, bool)) {
 	switch args[2] {
 	case free: // may drop at any time: now
+		if len(o.proc.FileRanges(r)) > 0 {
+			done(errno(sys.EINVAL), true) // it is for anonymous memory only
+			return
+		}
 		args[2] = dontNeed
 	case dontNeed, dontNeedLocked, remove, guardInstall, guardRemove:
 	default:
 		done(0, false)
 		return
 	}
-	o.forgettingContent(r, func() uint64 { return o.drop(r, args) }, done)
+	do := func() uint64 { return o.drop(r, args) }
+	switch {
+	case r.Empty(), !aligned(args[0]):
+		done(do(), true)
+	case o.proc.Locks(): // it may be refused
+		o.held1(r, do, done)
+	default:
+		o.forgettingContent(r, do, done)
+	}
+}
+
+// held1 makes a call that may drop the content of r, or may not, and leaves the
+// mappings as they are.
+func (o *origin) held1(r vm.Range, do func() uint64, done func(uint64, bool)) {
+	o.pager.Hold(runsOf(r), coherence.Write, func(id uint64) {
+		ret := do()
+		o.loop.post(func() { o.release(id) })
+		done(ret, true)
+	})
+}
+
+func aligned(a uint64) bool { return a%vm.PageSize == 0 }
+
+// failed tells whether ret is an error of a system call.
+func failed(ret uint64) bool { return ret > ^uint64(4095) }
+
+// errno is e as a system call returns it.
+func errno(e sys.Errno) uint64 { return -uint64(e) }
+
+func (o *origin) munmap(r vm.Range, args [6]uint64, do func() uint64, done func(uint64, bool)) {
+	if r.Empty() || !aligned(args[0]) {
+		done(do(), true)
+		return
+	}
+	o.forgetting(r, func() uint64 {
+		ret := do()
+		if !failed(ret) {
+			o.proc.ForgetFiles(r)
+		}
+		return ret
+	}, done)
 }
 
 // drop makes an madvise that drops the content of r. What was a file's has its
 // content again, and at no moment any other.
 func (o *origin) drop(r vm.Range, args [6]uint64) (ret uint64) {
 	var refilled vm.Set
-	if aligned := args[0]%vm.PageSize == 0; aligned && (args[2] == dontNeed || args[2] == dontNeedLocked) {
+	if aligned(args[0]) && (args[2] == dontNeed || args[2] == dontNeedLocked) {
 		for _, f := range o.proc.FileRanges(r) {
 			if err := o.proc.Refill(f); err != nil {
 				o.logf("drop content of file mapping: %v", err)
@@ -172,10 +211,6 @@ func (o *origin) drop(r vm.Range, args [6]uint64) (ret uint64) {
 
 // forgettingContent is forgetting for a call that leaves the mappings as they are.
 func (o *origin) forgettingContent(r vm.Range, do func() uint64, done func(uint64, bool)) {
-	if r.Empty() {
-		done(do(), true)
-		return
-	}
 	o.pager.Forget(runsOf(r), func(id uint64) {
 		ret := do()
 		o.loop.post(func() { o.release(id) })
@@ -190,27 +225,80 @@ func (o *origin) brk(args [6]uint64, done func(uint64, bool)) {
 		done(do(), true)
 		return
 	}
-	o.forgetting(vm.Range{Start: vm.Addr(args[0]).Up(), End: vm.Addr(now).Up()}, do, done)
+	r := vm.Range{Start: vm.Addr(args[0]).Up(), End: vm.Addr(now).Up()}
+	if m, ok, err := o.proc.MappingAt(r.Start); err != nil || !ok || m.Name != "[heap]" {
+		// Below the heap's start it is refused; the heap may have holes, too.
+		o.keeping([]vm.Range{o.heap(r)}, do, done)
+		return
+	}
+	o.forgetting(r, do, done)
 }
 
-func (o *origin) mmap(args [6]uint64, done func(uint64, bool)) {
-	do := func() uint64 {
-		ret := o.byButler(sys.SYS_MMAP, args)
-		if ret <= ^uint64(4095) {
-			o.proc.ForgetFiles(rangeOf(ret, args[1]))
-		}
-		if ret <= ^uint64(4095) && args[2]&sys.PROT_WRITE != 0 && args[3]&(sys.MAP_SHARED|sys.MAP_ANONYMOUS) == 0 {
-			if err := o.proc.Anonymize(rangeOf(ret, args[1])); err != nil {
-				o.logf("make file mapping anonymous: %v", err)
-			}
-		}
-		return ret
+// heap is the part of r from the first mapping of the heap on.
+func (o *origin) heap(r vm.Range) vm.Range {
+	ms, err := o.proc.Mappings()
+	if err != nil {
+		return vm.Range{}
 	}
-	if args[3]&sys.MAP_FIXED == 0 {
+	for _, m := range ms {
+		if m.Name == "[heap]" && m.Start > r.Start {
+			r.Start = m.Start
+			break
+		}
+	}
+	return r
+}
+
+// mmap handles a mapping at a fixed address, or of a file that may be written.
+func (o *origin) mmap(args [6]uint64, done func(uint64, bool)) {
+	do := func() uint64 { return o.mapped(args) }
+	r := rangeOf(args[0], args[1])
+	if args[3]&sys.MAP_FIXED == 0 || r.Empty() || !aligned(args[0]) {
 		done(do(), true)
 		return
 	}
-	o.forgetting(rangeOf(args[0], args[1]), do, done)
+	if ret := o.tryMapping(args); failed(ret) {
+		done(ret, true)
+		return
+	}
+	o.forgetting(r, do, done)
+}
+
+// mapped makes an mmap and what follows from it.
+func (o *origin) mapped(args [6]uint64) uint64 {
+	ret := o.byButler(sys.SYS_MMAP, args)
+	if failed(ret) {
+		return ret
+	}
+	r := rangeOf(ret, args[1])
+	o.proc.ForgetFiles(r)
+	if args[2]&sys.PROT_WRITE != 0 && args[3]&(sys.MAP_SHARED|sys.MAP_ANONYMOUS) == 0 {
+		if err := o.proc.Anonymize(r); err != nil {
+			o.logf("make file mapping anonymous: %v", err)
+		}
+	}
+	return ret
+}
+
+// tryMapping finds out at another address whether a mapping will be refused,
+// unless it is plain memory.
+func (o *origin) tryMapping(args [6]uint64) uint64 {
+	const (
+		private   = 2
+		kind      = 0x40000 | sys.MAP_ANONYMOUS | 3 // and MAP_HUGETLB
+		atOnce    = 0x8000 | 0x2000                 // MAP_POPULATE, MAP_LOCKED
+		exactness = sys.MAP_FIXED | 0x100000        // and MAP_FIXED_NOREPLACE
+	)
+	if args[3]&kind == sys.MAP_ANONYMOUS|private {
+		return 0
+	}
+	args[0] = 0
+	args[3] &^= exactness | atOnce
+	ret := o.byButler(sys.SYS_MMAP, args)
+	if failed(ret) {
+		return ret
+	}
+	return o.byButler(sys.SYS_MUNMAP, [6]uint64{ret, args[1]})
 }
 
 func (o *origin) protect(r vm.Range, args [6]uint64, do func() uint64, done func(uint64, bool)) {
@@ -220,13 +308,12 @@ func (o *origin) protect(r vm.Range, args [6]uint64, do func() uint64, done func
 		return
 	}
 	o.keeping([]vm.Range{r}, func() uint64 {
-		ret := do()
-		if writable {
-			if err := o.proc.Anonymize(r); err != nil {
+		if writable { // before anybody may write
+			if err := o.proc.AnonymizeFiles(r); err != nil {
 				o.logf("make file mapping anonymous: %v", err)
 			}
 		}
-		return ret
+		return do()
 	}, done)
 }
 
@@ -253,30 +340,22 @@ func (o *origin) addsRights(r vm.Range, prot vm.Prot) (only, writable bool) {
 func (o *origin) mremap(args [6]uint64, do func() uint64, done func(uint64, bool)) {
 	const fixed = 2
 	from := rangeOf(args[0], max(args[1], 1))
-	size := args[2]
-	work := func() uint64 {
+	rs := []vm.Range{from}
+	if args[3]&fixed != 0 {
+		// What stands at the target is replaced, unless the call is refused.
+		rs = append(rs, rangeOf(args[4], args[2]))
+	}
+	o.keeping(rs, func() uint64 {
 		ret := do()
-		if ret <= ^uint64(4095) {
-			to := rangeOf(ret, size)
-			if ret != args[0] {
-				o.proc.ForgetFiles(to)
-			}
-			o.proc.MoveFiles(from, to.Start, to.Size())
-			o.changed(to)
+		if failed(ret) {
+			return ret
 		}
+		to := rangeOf(ret, args[2])
+		if ret != args[0] {
+			o.proc.ForgetFiles(to)
+		}
+		o.proc.MoveFiles(from, to.Start, to.Size())
+		o.changed(to)
 		return ret
-	}
-	if args[3]&fixed == 0 || from.Empty() {
-		o.keeping([]vm.Range{from}, work, done)
-		return
-	}
-	// What stood at the target is replaced.
-	o.pager.Forget(runsOf(rangeOf(args[4], size)), func(id uint64) {
-		o.loop.post(func() {
-			o.keeping([]vm.Range{from}, work, func(ret uint64, handled bool) {
-				o.loop.post(func() { o.release(id) })
-				done(ret, handled)
-			})
-		})
-	})
+	}, done)
 }

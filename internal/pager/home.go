@@ -239,9 +239,13 @@ func (h *Home) Unprotect(r vm.Run) error { return unprotect(h.uffd, r) }
 // Drop implements Memory. A zap needs the guest's own address space: the butler
 // does it.
 func (h *Home) Drop(r vm.Run) error {
-	const dontNeed = 4
+	const dontNeed, dontNeedLocked = 4, 24
 	g := r.Range()
-	if _, err := h.guest.ByButler(sys.SYS_MADVISE, uint64(g.Start), g.Size(), dontNeed); err != nil {
+	_, err := h.guest.ByButler(sys.SYS_MADVISE, uint64(g.Start), g.Size(), dontNeed)
+	if errors.Is(err, sys.EINVAL) { // mlock(2) keeps it, until Linux 5.18 from us too
+		_, err = h.guest.ByButler(sys.SYS_MADVISE, uint64(g.Start), g.Size(), dontNeedLocked)
+	}
+	if err != nil {
 		return fmt.Errorf("zap %v: %w", r, err)
 	}
 	return nil

@@ -44,7 +44,9 @@ func Shadow(r *sys.Regs) (state ShadowState, ret uint64) {
 		return ShadowCalled, r.Rax
 	case r.Rip > label(offShadowCalled) && r.Rip < label(offShadowRing):
 		return ShadowCalled, r.Rax
-	case r.Rip == label(offShadowRing), r.Rip > label(offShadowRing):
+	case r.Rip == label(offShadowRung) && r.Rax == 0:
+		return ShadowIdle, 0 // the doorbell has been answered: what is posted now is another call
+	case r.Rip >= label(offShadowRing):
 		return ShadowCalled, r.Rsi
 	}
 	return ShadowIdle, 0

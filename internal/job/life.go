@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -428,9 +427,17 @@ const leaderLook = time.Millisecond
 // isZombie tells whether a process's first thread has ended; also when it is
 // not there at all.
 func isZombie(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, fields, _ := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
-	return err != nil || strings.HasPrefix(fields, "Z") || strings.HasPrefix(fields, "X")
+	state := firstThreadState(pid)
+	return state == 'Z' || state == 'X' || state == 0
+}
+
+// firstThreadState is the letter of proc_pid_stat(5), 0 for no such process.
+func firstThreadState(pid int) byte {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if i := bytes.LastIndex(b, []byte(") ")); i >= 0 && i+2 < len(b) { // the name may hold anything
+		return b[i+2]
+	}
+	return 0
 }
 
 // resume0 lets a dying thread go on to its end.

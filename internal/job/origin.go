@@ -288,7 +288,7 @@ func (o *origin) interrupted(t *thread, status sys.WaitStatus) {
 	}
 	if t.group {
 		t.group = false
-		o.continued(t)
+		o.continued()
 	}
 	if t.landing != nil {
 		o.land(t, 0)
@@ -396,6 +396,7 @@ func (o *origin) finish() (err error) {
 	for n := range o.peers {
 		o.send(n, wire.Header{Type: wire.TBye})
 	}
+	o.continued() // nothing stays stopped with a program that is over
 	if o.server != nil {
 		o.server.Close()
 	}

@@ -28,7 +28,7 @@ import (
 // holds the guest's userfaultfd and listener, a guest cut loose waits, instead
 // of reading zeros, until it is killed here.
 func Run(ctx context.Context, s Spec) (int, error) {
-	l := &launcher{spec: s, ended: make(chan struct{}), packets: make(chan packet, 64)}
+	l := &launcher{spec: s, ended: make(chan struct{}), packets: make(chan packet, 64), unheard: make(chan unheard)}
 	defer l.close()
 	if err := l.start(); err != nil {
 		return exitOwn, err
@@ -42,6 +42,7 @@ type launcher struct {
 	job     string
 	nodes   []*child
 	packets chan packet
+	unheard chan unheard
 	ended   chan struct{}
 	readers sync.WaitGroup
 	guest   int
@@ -210,21 +211,6 @@ func configFile(cfg config) (int, error) {
 	return fd, nil
 }
 
-// ignoredSignals is what this process was started with ignored (nohup), as bits.
-func ignoredSignals() uint64 {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if mask, ok := strings.CutPrefix(line, "SigIgn:"); ok {
-			bits, _ := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
-			return bits
-		}
-	}
-	return 0
-}
-
 // read passes on what a supervisor says until it is gone.
 func (l *launcher) read(c *child) {
 	defer l.readers.Done()
@@ -253,12 +239,16 @@ func (c *child) keep(p packet) {
 // wait runs the job to its end.
 func (l *launcher) wait(ctx context.Context) (int, error) {
 	signals := make(chan os.Signal, 32)
-	signal.Notify(signals, forwardedSignals...)
+	signal.Notify(signals, handledSignals...)
 	defer signal.Stop(signals)
 	for {
 		select {
 		case sig := <-signals:
 			l.forward(sig)
+		case u := <-l.unheard:
+			if !l.heard(u) {
+				return 128 + int(u.sig), fmt.Errorf("no thread of the program takes signal %d; it was ended", u.sig)
+			}
 		case <-ctx.Done():
 			return exitOwn, ctx.Err()
 		case p := <-l.packets:
@@ -268,23 +258,6 @@ func (l *launcher) wait(ctx context.Context) (int, error) {
 			}
 		}
 	}
-}
-
-// forwardedSignals reach the program when sent to popcorn run. Those that a
-// terminal sends go to the whole foreground group and reach it by themselves.
-var forwardedSignals = []os.Signal{sys.SIGHUP, sys.SIGINT, sys.SIGQUIT, sys.SIGTERM, sys.SIGUSR1, sys.SIGUSR2,
-	sys.SIGALRM, sys.SIGWINCH}
-
-func (l *launcher) forward(sig os.Signal) {
-	s, ok := sig.(sys.Signal)
-	if !ok || l.guest == 0 {
-		return
-	}
-	fromTerminal := s == sys.SIGINT || s == sys.SIGQUIT || s == sys.SIGWINCH
-	if fromTerminal && sys.Foreground(0) {
-		return
-	}
-	sys.Kill(l.guest, s)
 }
 
 func (l *launcher) handle(p packet) (code int, err error, over bool) {

@@ -127,6 +127,7 @@ func (o *origin) groupStopped(t *thread) {
 	t.group = true
 	if !o.stoppedJob {
 		o.stoppedJob = true
+		sys.Kill(o.cfg.RunPID, sys.SIGSTOP) // a shell that waits for it shall see
 		for n, st := range o.nodes {
 			if st.joined {
 				o.send(n, wire.Header{Type: wire.TFreeze})
@@ -139,11 +140,12 @@ func (o *origin) groupStopped(t *thread) {
 }
 
 // continued handles the end of a stop of the whole process.
-func (o *origin) continued(t *thread) {
+func (o *origin) continued() {
 	if !o.stoppedJob {
 		return
 	}
 	o.stoppedJob = false
+	sys.Kill(o.cfg.RunPID, sys.SIGCONT)
 	for n, st := range o.nodes {
 		if st.joined {
 			o.send(n, wire.Header{Type: wire.TThaw})

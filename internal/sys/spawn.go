@@ -66,8 +66,13 @@ func Getpgrp() int { return unix.Getpgrp() }
 func Dup2(from, to int) error { return unix.Dup3(from, to, 0) }
 
 // Foreground tells whether this process is in the foreground process group of
-// the terminal on descriptor fd.
-func Foreground(fd int) bool {
+// its terminal, wherever its standard streams lead.
+func Foreground() bool {
+	fd, err := Open("/dev/tty", O_RDONLY|O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer Close(fd)
 	pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
 	return err == nil && pgrp == unix.Getpgrp()
 }

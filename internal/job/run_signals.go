@@ -1,0 +1,120 @@
+package job
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"popcorn/internal/sys"
+)
+
+// handledSignals are those that popcorn run acts upon; nearly all it passes on
+// to the program. When the program stops or goes on, its supervisor has run do
+// the same, so that a shell sees the job as it is.
+var handledSignals = []os.Signal{sys.SIGHUP, sys.SIGINT, sys.SIGQUIT, sys.SIGTERM, sys.SIGUSR1, sys.SIGUSR2,
+	sys.SIGALRM, sys.SIGWINCH, sys.SIGTSTP, sys.SIGTTIN, sys.SIGTTOU, sys.SIGCONT}
+
+// fromTerminal tells of signals that a terminal sends to its whole foreground
+// group, the program included.
+var fromTerminal = map[sys.Signal]bool{sys.SIGINT: true, sys.SIGQUIT: true, sys.SIGWINCH: true, sys.SIGTSTP: true}
+
+// fatalSignals are those above that end a program which does not expect them.
+var fatalSignals = map[sys.Signal]bool{sys.SIGHUP: true, sys.SIGINT: true, sys.SIGQUIT: true, sys.SIGTERM: true,
+	sys.SIGUSR1: true, sys.SIGUSR2: true, sys.SIGALRM: true}
+
+func (l *launcher) forward(sig os.Signal) {
+	s, ok := sig.(sys.Signal)
+	if !ok || l.guest == 0 || s == sys.SIGTTIN || s == sys.SIGTTOU {
+		return // the last two concern the whole group at all times
+	}
+	if s == sys.SIGCONT && firstThreadState(l.guest) != 't' {
+		return // a shell continues the whole group, the program was in it
+	}
+	if !fromTerminal[s] || !sys.Foreground() {
+		sys.Kill(l.guest, s)
+	}
+	if fatalSignals[s] {
+		l.watch(s, 2)
+	}
+}
+
+// watch looks after a while whether the program has taken a signal, so often.
+func (l *launcher) watch(s sys.Signal, looks int) {
+	time.AfterFunc(actPatience, func() {
+		select {
+		case l.unheard <- unheard{s, looks - 1}:
+		case <-l.ended:
+		}
+	})
+}
+
+// actPatience is how long threads that run, or wait for anything but us, take at
+// the very most to notice a signal.
+const actPatience = 1500 * time.Millisecond
+
+// unheard is a signal that may have been sent to a program none of whose threads
+// can run any more.
+type unheard struct {
+	sig   sys.Signal
+	looks int
+}
+
+// heard tells whether the job goes on; it does not when a signal that should
+// have ended the program long ago was not even looked at.
+func (l *launcher) heard(u unheard) bool {
+	if !ignoredByThreads(l.guest, u.sig) {
+		return true
+	}
+	if u.looks > 0 { // this process may just have been stopped itself
+		l.watch(u.sig, u.looks)
+		return true
+	}
+	return false
+}
+
+// ignoredByThreads tells whether sig, whose default action it is to end the
+// process, is pending for it although some thread could take it.
+func ignoredByThreads(pid int, sig sys.Signal) bool {
+	s, err := signalSets(fmt.Sprintf("/proc/%d/status", pid))
+	bit := uint64(1) << (sig - 1)
+	if err != nil || s["ShdPnd"]&bit == 0 || (s["SigCgt"]|s["SigIgn"])&bit != 0 {
+		return false
+	}
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid)) // the pattern is right
+	for _, t := range threads {
+		if s, err := signalSets(t); err == nil && s["SigBlk"]&bit == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// signalSets reads the sets of signals in a status file of proc(5).
+func signalSets(name string) (map[string]uint64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sets := map[string]uint64{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		key, value, _ := strings.Cut(lines.Text(), ":")
+		if strings.HasPrefix(key, "Sig") || strings.HasPrefix(key, "Shd") {
+			sets[key], _ = strconv.ParseUint(strings.TrimSpace(value), 16, 64) // SigQ is no set
+		}
+	}
+	return sets, nil
+}
+
+// ignoredSignals is what this process was started with ignored (nohup), as bits.
+func ignoredSignals() uint64 {
+	s, err := signalSets("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	return s["SigIgn"]
+}

@@ -78,9 +78,10 @@ func TestMoves(t *testing.T) {
 // the program ends, and returns how often.
 func (r *running) moveAround(nodes int, whole bool) int {
 	r.t.Helper()
+	first := r.parts().PID
 	who := r.id
 	if !whole {
-		who = fmt.Sprintf("%s:%d", r.id, r.parts().PID)
+		who = fmt.Sprintf("%s:%d", r.id, first)
 	}
 	tick := time.NewTicker(moveEvery)
 	defer tick.Stop()

@@ -1,7 +1,6 @@
 package job
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -285,8 +284,6 @@ func (o *origin) held(a vm.Addr, n int, access coherence.Access, work func() err
 		done(err)
 	})
 }
-
-func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
 
 var errProtocol = errors.New("unexpected frame")
 

@@ -3,7 +3,6 @@ package job
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -12,7 +11,6 @@ import (
 	"popcorn/internal/pager"
 	"popcorn/internal/sys"
 	"popcorn/internal/syscalls"
-	"popcorn/internal/vm"
 	"popcorn/internal/wire"
 )
 
@@ -43,27 +41,21 @@ type origin struct {
 	server      *control.Server
 	ending      []func(code int)
 	code        int
-	mappedTo    map[coherence.NodeID]map[vm.Range]bool
 	butlerEnds  bool
 }
 
 // nodeState is what the origin knows of a remote.
 type nodeState struct {
-	joined    bool
-	joining   []func(error)
-	failed    error
-	frozen    bool
-	pid       int // of the stub
-	resetting bool
-	cpu       float64
-	peak      int
-	threads   int
+	joined  bool
+	joining []func(error)
+	failed  error
+	pid     int // of the stub
 }
 
 func newOrigin(s *supervisor) *origin {
 	o := &origin{supervisor: s, threads: map[int]*thread{}, early: map[int]sys.WaitStatus{},
 		children: map[int]bool{}, listener: -1, nodes: map[coherence.NodeID]*nodeState{}, started: time.Now(),
-		stats: newStats(), mappedTo: map[coherence.NodeID]map[vm.Range]bool{}}
+		stats: newStats()}
 	for n := range s.peers {
 		o.nodes[n] = &nodeState{}
 	}
@@ -428,9 +420,4 @@ func (o *origin) peerLost(n coherence.NodeID, err error) {
 	}
 	st.failed = fmt.Errorf("node %d is lost: %w", n, err)
 	o.fail(fmt.Errorf("node %d is lost: %w; the program was ended", n, err))
-}
-
-func readComm(pid int) string {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	return string(b)
 }

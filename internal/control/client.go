@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -98,6 +99,11 @@ func (c *Client) call(ctx context.Context, req request, result any) error {
 	}
 	rep, err := exchange(conn, req)
 	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, sys.ECONNRESET), errors.Is(err, sys.EPIPE):
+		return fmt.Errorf("%s job %s, which ended meanwhile: %w", req.Op, c.entry.ID, ErrNoSuchJob)
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%s job %s: no answer, its supervisor is stopped or stuck (kill -9 %d ends the program): %w",
+			req.Op, c.entry.ID, c.entry.PID, ctx.Err())
 	case ctx.Err() != nil && err != nil:
 		return fmt.Errorf("%s job %s: %w", req.Op, c.entry.ID, ctx.Err())
 	case err != nil:

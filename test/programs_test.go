@@ -38,6 +38,12 @@ func realPrograms(t *testing.T) []program {
 	py := func(script string, args ...string) command {
 		return command{path: "/usr/bin/python3", args: append([]string{filepath.Join(repo, "test/scripts", script)}, args...)}
 	}
+	shim := writeFile(t, "python3", []byte("#!/bin/sh\nset -e\nexec env /usr/bin/python3 \"$@\"\n"))
+	if err := os.Chmod(shim, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	shimmed := py("hashqueue.py", "10", "50000")
+	shimmed.path = shim
 	list := []program{
 		{name: "xz", command: command{path: "xz", args: []string{"-T4", full("-1", "-6"), "--block-size=512KiB", "-c", in}}, threaded: true},
 		{name: "xz-d", command: command{path: "xz", args: []string{"-dT4", "-c", xzIn}}, threaded: true},
@@ -45,6 +51,7 @@ func realPrograms(t *testing.T) []program {
 		{name: "pigz-stream", command: command{path: "pigz", args: []string{"-p4", "-nT"}, stdin: in, piped: true}, threaded: true},
 		{name: "pigz-d", command: command{path: "pigz", args: []string{"-dc", pigzIn}}},
 		{name: "python-hashqueue", command: py("hashqueue.py", full("40", "2000"), "50000"), threaded: true},
+		{name: "python-shim", command: shimmed, threaded: true},
 		{name: "python-pool", command: py("pool.py", full("40", "2000")), threaded: true},
 		{name: "python-raising", command: py("raising.py"), exit: 1},
 		{name: "python-osexit", command: py("osexit.py"), exit: 3},

@@ -93,6 +93,16 @@ func (t *Tracer) Events(yield func(Event) bool) {
 	}
 }
 
+// Signalled yields events as Events does, and may be called whenever a signal
+// came: mostly SIGCHLD, which comes sooner than the bell.
+func (t *Tracer) Signalled(yield func(Event) bool) {
+	for range maxEvents {
+		if e, ok := t.next(); !ok || !yield(e) {
+			return
+		}
+	}
+}
+
 func (t *Tracer) next() (Event, bool) {
 	if len(t.early) > 0 {
 		e := t.early[0]

@@ -23,6 +23,8 @@ type loop struct {
 	posted []func()
 
 	timers []*timer
+	// signalled runs when a signal ended a wait.
+	signalled func()
 	// each runs after every turn; it may look at whatever changed.
 	each func()
 	// deadline is one more clock to wait for, zero for none.
@@ -120,7 +122,10 @@ func (l *loop) run() error {
 	var events [64]sys.Event
 	for !l.stopped {
 		n, err := l.epoll.Wait(events[:], l.patience())
-		if err != nil && !errors.Is(err, sys.EINTR) {
+		switch {
+		case errors.Is(err, sys.EINTR):
+			l.signalled()
+		case err != nil:
 			return fmt.Errorf("wait for events: %w", err)
 		}
 		for _, e := range events[:max(n, 0)] {

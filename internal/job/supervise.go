@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"os/signal"
 	"runtime"
@@ -249,7 +250,8 @@ func (s *supervisor) prepare() (err error) {
 		return s.pager.Deadline()
 	}
 	s.loop.expired = func() { s.pager.Tick() }
-	if err := s.loop.add(s.tracer.FD(), func(uint32) { s.collect() }); err != nil {
+	s.loop.signalled = func() { s.collect(s.tracer.Signalled) }
+	if err := s.loop.add(s.tracer.FD(), func(uint32) { s.collect(s.tracer.Events) }); err != nil {
 		return err
 	}
 	for n, c := range s.peers {
@@ -287,8 +289,8 @@ func (s *supervisor) fail(err error) {
 	s.loop.stop()
 }
 
-func (s *supervisor) collect() {
-	for e := range s.tracer.Events {
+func (s *supervisor) collect(events iter.Seq[guest.Event]) {
+	for e := range events {
 		s.role.traced(e)
 		if s.loop.stopped {
 			return

@@ -169,6 +169,16 @@ func (h *Home) getAnonymous(r vm.Run, op coherence.Op, b []byte) ([]byte, bool, 
 
 // read appends the bytes of r; pages the kernel has nothing for are zeros.
 func (h *Home) read(r vm.Run, b []byte) (out []byte, none bool, err error) {
+	// A page that is not there makes this fail at once (EIO): they are registered.
+	at := len(b)
+	b = grow(b, int(r.N)*vm.PageSize)
+	if h.guest.Read(r.First.Addr(), b[at:]) == nil {
+		return b, false, nil
+	}
+	return h.readPresent(r, b[:at])
+}
+
+func (h *Home) readPresent(r vm.Run, b []byte) (out []byte, none bool, err error) {
 	present := h.present[:r.N]
 	if err := h.guest.Present(r, present); err != nil {
 		return b, false, err

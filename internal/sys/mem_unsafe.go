@@ -10,7 +10,7 @@ import (
 // FutexWake wakes up to n waiters on addr, which lies in memory shared with
 // other processes, and returns how many it woke.
 func FutexWake(addr *uint32, n int) (int, error) {
-	woken, _, e := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), FUTEX_WAKE, uintptr(n), 0, 0, 0)
+	woken, _, e := unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(addr)), FUTEX_WAKE, uintptr(n), 0, 0, 0)
 	return int(woken), toErr(e)
 }
 

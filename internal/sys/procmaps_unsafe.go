@@ -34,7 +34,7 @@ func QueryVMA(mapsFD int, addr uint64) (VMA, error) {
 	q := procmapQuery{addr: addr, name: unsafe.Pointer(&name), nameLen: uint32(len(name))}
 	q.size = uint64(unsafe.Sizeof(q))
 	for {
-		_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(mapsFD), procmapQueryReq, uintptr(unsafe.Pointer(&q)))
+		_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(mapsFD), procmapQueryReq, uintptr(unsafe.Pointer(&q)))
 		if e == unix.EINTR {
 			continue
 		}

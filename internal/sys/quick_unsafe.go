@@ -73,3 +73,10 @@ func PeekMemory(fd int, b []byte, off int64) (int, error) {
 		}
 	}
 }
+
+// quickWait is wait4 with WNOHANG among the options.
+func quickWait(pid int, status *WaitStatus, options int, usage *Rusage) (int, error) {
+	tid, _, e := unix.RawSyscall6(unix.SYS_WAIT4, uintptr(pid), uintptr(unsafe.Pointer(status)), uintptr(options),
+		uintptr(unsafe.Pointer(usage)), 0, 0)
+	return int(tid), toErr(e)
+}

@@ -51,7 +51,7 @@ func NotifRecv(fd int) (Notif, error) {
 func notifSend(fd int, id uint64, val int64, errno int32, flags uint32) error {
 	r := seccompResp{id: id, val: val, errno: errno, flags: flags}
 	for {
-		_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r)))
+		_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&r)))
 		if e != unix.EINTR {
 			return toErr(e)
 		}

@@ -12,7 +12,11 @@ type WaitStatus = unix.WaitStatus
 // It blocks without holding a P and goes on after EINTR.
 func Wait(pid, options int) (tid int, status WaitStatus, usage Rusage, err error) {
 	for {
-		tid, err = unix.Wait4(pid, &status, options|unix.WALL, &usage)
+		if options&unix.WNOHANG != 0 {
+			tid, err = quickWait(pid, &status, options|unix.WALL, &usage)
+		} else {
+			tid, err = unix.Wait4(pid, &status, options|unix.WALL, &usage)
+		}
 		if err != unix.EINTR {
 			return tid, status, usage, err
 		}

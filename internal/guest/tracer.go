@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"popcorn/internal/sys"
@@ -21,8 +22,8 @@ type Event struct {
 // synchronously and no event is ever taken by another.
 type Tracer struct {
 	bell *sys.EventFD
-	ack  chan struct{}
-	quit chan struct{}
+	ack  *sys.EventFD // no channel: waking a goroutine takes several threads
+	quit atomic.Bool
 	done chan struct{}
 	// early holds what WaitStop met of other kinds.
 	early []Event
@@ -34,7 +35,12 @@ func NewTracer() (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make event descriptor: %w", err)
 	}
-	t := &Tracer{bell: bell, ack: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	ack, err := sys.NewEventFD()
+	if err != nil {
+		bell.Close()
+		return nil, fmt.Errorf("make event descriptor: %w", err)
+	}
+	t := &Tracer{bell: bell, ack: ack, done: make(chan struct{})}
 	go t.wait()
 	return t, nil
 }
@@ -45,33 +51,26 @@ func (t *Tracer) FD() int { return t.bell.FD() }
 func (t *Tracer) wait() {
 	defer close(t.done)
 	runtime.LockOSThread()
-	for {
+	for !t.quit.Load() {
 		err := sys.WaitPeek()
 		if err == nil {
 			t.bell.Signal()
 		}
 		// With no child (ECHILD) there is nothing to do until Kick.
-		select {
-		case <-t.ack:
-		case <-t.quit:
-			return
-		}
+		t.ack.Wait()
 	}
 }
 
 // Kick makes the waiting goroutine look again, after a child has been started.
-func (t *Tracer) Kick() {
-	select {
-	case t.ack <- struct{}{}:
-	default:
-	}
-}
+func (t *Tracer) Kick() { t.ack.Signal() }
 
 // Close ends the waiting goroutine. All children must have been reaped.
 func (t *Tracer) Close() {
-	close(t.quit)
+	t.quit.Store(true)
+	t.ack.Signal()
 	<-t.done
 	t.bell.Close()
+	t.ack.Close()
 }
 
 // maxEvents bounds how long Events keeps other work waiting.

@@ -336,9 +336,14 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 
 // arrive transmits a thread to its node, the pages it is about to touch first.
 func (o *origin) arrive(t *thread, ctx *guest.Context) {
+	o.stats.moved(coherence.Home, t.node)
+	o.together(t.node, func() { o.transmit(t, ctx) })
+	o.stats.peak(t.node, o.count(t.node))
+}
+
+func (o *origin) transmit(t *thread, ctx *guest.Context) {
 	n := t.node
 	r := &ctx.Regs
-	o.stats.moved(coherence.Home, n)
 	o.announce(n, r.Rsp, r.Fs_base, r.Rip)
 	o.pager.Push(n, run{First: vm.Addr(r.Rsp).Page(), N: 1}, coherence.Write)
 	if r.Fs_base != 0 {
@@ -346,7 +351,6 @@ func (o *origin) arrive(t *thread, ctx *guest.Context) {
 	}
 	o.pager.Push(n, run{First: vm.Addr(r.Rip).Page(), N: 1}, coherence.Read)
 	o.send(n, wire.Header{Type: wire.TArrive, ID: uint64(t.tid)}, ctx.Append(nil))
-	o.stats.peak(n, o.count(n))
 }
 
 // announce tells a node the mappings that a thread needs at once.

@@ -351,9 +351,30 @@ func (s *supervisor) send(to coherence.NodeID, h wire.Header, payload ...[]byte)
 		s.logf("send %v to node %d: %v", h.Type, to, err)
 		return
 	}
-	if c.Queued() > 0 {
+	s.watch(c)
+}
+
+// watch has what is queued sent when the peer takes it.
+func (s *supervisor) watch(c *wire.Conn) {
+	if c.Queued() > 0 && !c.Held() {
 		s.loop.wantWrite(c.FD(), true)
 	}
+}
+
+// together runs f and transmits what it sends to node n in one go.
+func (s *supervisor) together(n coherence.NodeID, f func()) {
+	c := s.peers[n]
+	if c == nil {
+		f()
+		return
+	}
+	c.Hold()
+	f()
+	if err := c.Flush(); err != nil {
+		s.logf("send to node %d: %v", n, err)
+		return
+	}
+	s.watch(c)
 }
 
 // machine makes the coherence machine and pager of a new program.

@@ -118,7 +118,7 @@ func (e *EventFD) Close() error { return Close(e.fd) }
 func (e *EventFD) Signal() error {
 	var b [8]byte
 	binary.NativeEndian.PutUint64(b[:], 1)
-	_, err := Write(e.fd, b[:])
+	_, err := TryWrite(e.fd, b[:])
 	if err == unix.EAGAIN { // 2^64-2 signals nobody drained: it is readable
 		return nil
 	}
@@ -128,11 +128,26 @@ func (e *EventFD) Signal() error {
 // Drain makes it not readable and returns how often it was signalled since.
 func (e *EventFD) Drain() (uint64, error) {
 	var b [8]byte
-	_, err := Read(e.fd, b[:])
+	_, err := TryRead(e.fd, b[:])
 	if err == unix.EAGAIN {
 		return 0, nil
 	}
 	return binary.NativeEndian.Uint64(b[:]), err
+}
+
+// Wait blocks until it is signalled, and drains it.
+func (e *EventFD) Wait() error {
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLIN}}, -1)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		_, err = e.Drain()
+		return err
+	}
 }
 
 // Monotonic is CLOCK_MONOTONIC, comparable between the processes of a host (of

@@ -29,6 +29,9 @@ func TryRead(fd int, b []byte) (int, error) {
 	}
 }
 
+// TryWrite is Write to a non-blocking descriptor, and only to that.
+func TryWrite(fd int, b []byte) (int, error) { return TryWritev(fd, [][]byte{b}) }
+
 // maxTryVectors bounds one TryWritev, whose vector lives on the stack.
 const maxTryVectors = 64
 

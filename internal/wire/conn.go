@@ -32,6 +32,7 @@ type Conn struct {
 	head [HeaderSize]byte
 	vecs [][]byte // reused by every Send and Flush
 	out  queue
+	held bool  // frames wait for Flush, to leave together
 	wErr error // set once writing has failed; reading may still go on
 
 	in   []byte
@@ -77,7 +78,7 @@ func (c *Conn) Send(h Header, payload ...[]byte) error {
 	h.Len = uint32(size)
 	h.Encode(c.head[:])
 	sent := 0
-	if c.out.size == 0 {
+	if c.out.size == 0 && !c.held {
 		var err error
 		if sent, err = c.sendNow(payload); err != nil {
 			return err
@@ -144,9 +145,17 @@ func (c *Conn) queueRest(sent int, payload [][]byte) {
 	}
 }
 
+// Hold has the frames of the following Sends wait for Flush, so that they leave,
+// and wake the peer, together.
+func (c *Conn) Hold() { c.held = true }
+
+// Held tells whether Hold is waiting for its Flush.
+func (c *Conn) Held() bool { return c.held }
+
 // Flush sends from the queue what the kernel takes, up to a budget: call it
 // again while Queued is not zero and the descriptor is writable.
 func (c *Conn) Flush() error {
+	c.held = false
 	if c.wErr != nil {
 		return c.wErr
 	}

@@ -194,3 +194,32 @@ func writeFile(t *testing.T, name string, data []byte) string {
 	}
 	return path
 }
+
+// TestOrphan: a child that outlives the program goes on as if it had never been
+// near us, and nothing of ours outlives the child.
+func TestOrphan(t *testing.T) {
+	const script = `(while kill -0 $$; do sleep 0.05; done 2>/dev/null
+		(seq 3 | sort -rn) >part; mv part orphan) & echo started`
+	for _, v := range []variant{native, allAway} {
+		t.Run(v.name, func(t *testing.T) {
+			if v.nodes > 0 {
+				needDistributed(t)
+			}
+			r := start(t, command{path: "/bin/bash", args: []string{"-c", script}}, v)
+			select {
+			case <-r.done:
+			case <-time.After(r.deadline):
+				r.kill()
+				t.Fatalf("still running after %v\n%s", r.deadline, r.printed())
+			}
+			file := filepath.Join(r.dir, "orphan")
+			for end := time.Now().Add(r.deadline); len(r.read(file)) == 0 && time.Now().Before(end); {
+				time.Sleep(10 * time.Millisecond) // nothing signals what a stranger does
+			}
+			if got := string(r.read(file)); got != "3\n2\n1\n" {
+				t.Errorf("the child wrote %q\n%s", got, r.printed())
+			}
+			r.nothingLeft(5 * time.Second)
+		})
+	}
+}

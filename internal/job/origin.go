@@ -395,6 +395,7 @@ func (o *origin) finish() (err error) {
 	if o.proc != nil && !o.ended {
 		err = o.proc.End(reapPatience)
 	}
+	err = errors.Join(err, o.leaveChildren())
 	for _, c := range o.peers {
 		c.Flush()
 		c.Close()

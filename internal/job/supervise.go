@@ -32,6 +32,9 @@ const exitOwn = 125
 // Supervise is the body of the internal verb "popcorn supervise": one
 // supervisor process of one job at one node. It returns the exit code.
 func Supervise(args []string) int {
+	if len(args) == 1 && args[0] == "heir" {
+		return heir()
+	}
 	// The loop makes all ptrace requests, which the kernel ties to a thread.
 	runtime.LockOSThread()
 	if runtime.GOMAXPROCS(0) < 4 {

@@ -235,11 +235,11 @@ func (o *origin) stepped(t *thread) {
 		o.runOnStop(t)
 		return
 	}
-	if t.errand && !restarting(&r) {
+	if t.errand && !restarting(&r) && int64(r.Rax) != -int64(sys.EINTR) {
 		o.goBack(t)
 		return
 	}
-	o.resume(t, 0)
+	o.resume(t, 0) // into its signal's handler
 }
 
 // stepOn goes from a call's entry to its exit.

@@ -80,13 +80,12 @@ func (l *launcher) heard(u unheard) bool {
 // process, is pending for it although some thread could take it.
 func ignoredByThreads(pid int, sig sys.Signal) bool {
 	s, err := signalSets(fmt.Sprintf("/proc/%d/status", pid))
-	bit := uint64(1) << (sig - 1)
-	if err != nil || s["ShdPnd"]&bit == 0 || (s["SigCgt"]|s["SigIgn"])&bit != 0 {
+	if err != nil || !has(s["ShdPnd"], sig) || has(s["SigCgt"]|s["SigIgn"], sig) {
 		return false
 	}
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid)) // the pattern is right
 	for _, t := range threads {
-		if s, err := signalSets(t); err == nil && s["SigBlk"]&bit == 0 {
+		if s, err := signalSets(t); err == nil && !has(s["SigBlk"], sig) {
 			return true
 		}
 	}

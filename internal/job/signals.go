@@ -1,14 +1,12 @@
 package job
 
 import (
-	"bufio"
+	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 
 	"popcorn/internal/guest"
 	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
 	"popcorn/internal/wire"
 )
 
@@ -26,7 +24,12 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 		o.land(t, sig)
 		return
 	}
-	if t.where == atHome || t.where == leaving || !o.caught(t, sig) {
+	switch {
+	case t.where == atHome, t.where == leaving:
+		o.mendDropped(t, sig)
+		o.resume(t, sig)
+		return
+	case !o.caught(t, sig):
 		o.resume(t, sig)
 		return
 	}
@@ -40,6 +43,47 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 	default:
 		o.recall(t)
 	}
+}
+
+// mendDropped has a call made again that a signal interrupted which comes to
+// nothing: without a tracer the thread would not have woken. A call with a limit
+// of time must return, for nobody knows when it began.
+func (o *origin) mendDropped(t *thread, sig sys.Signal) {
+	var r sys.Regs
+	if sys.GetRegs(t.tid, &r) != nil || int64(r.Rax) != -int64(sys.EINTR) {
+		return
+	}
+	c := interruptedCall(&r)
+	if c == nil || !c.waitsForEver() || !o.comesToNothing(t, sig) {
+		return
+	}
+	r.Rip -= 2
+	r.Rax, r.Orig_rax = c.nr, ^uint64(0)
+	if err := sys.SetRegs(t.tid, &r); err != nil && !errors.Is(err, sys.ESRCH) {
+		o.logf("restart call of thread %d: %v", t.tid, err)
+	}
+}
+
+// ignoredByDefault is signals whose default action is to do nothing, once the
+// process runs (signal(7)).
+var ignoredByDefault = map[sys.Signal]bool{sys.SIGCHLD: true, sys.SIGURG: true, sys.SIGWINCH: true, sys.SIGCONT: true}
+
+func (o *origin) comesToNothing(t *thread, sig sys.Signal) bool {
+	s := o.signalSets(t)
+	return has(s["SigIgn"], sig) || ignoredByDefault[sig] && !has(s["SigCgt"], sig)
+}
+
+// waitsForEver tells whether the call has no limit of time that began with it.
+func (c *call) waitsForEver() bool {
+	switch w, _ := syscalls.Interrupted(int(c.nr)); w.Unit {
+	case syscalls.NoTimeout:
+		return true
+	case syscalls.Millis:
+		return int32(c.args[w.Arg]) < 0
+	case syscalls.Timespec:
+		return c.args[w.Arg] == 0
+	}
+	return false
 }
 
 // settleShadow notes how far the shadow, stopped on a signal, is with its call.
@@ -107,19 +151,16 @@ func (o *origin) inHandler(t *thread) {
 // caught tells whether a signal runs a handler of the program. One that is
 // ignored, stops or kills needs no thread at home.
 func (o *origin) caught(t *thread, sig sys.Signal) bool {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/task/%d/status", o.proc.PID, t.tid))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if mask, ok := strings.CutPrefix(lines.Text(), "SigCgt:"); ok {
-			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
-			return err == nil && bits>>(uint(sig)-1)&1 != 0
-		}
-	}
-	return false
+	return has(o.signalSets(t)["SigCgt"], sig)
 }
+
+// signalSets is empty when the thread is gone.
+func (o *origin) signalSets(t *thread) map[string]uint64 {
+	s, _ := signalSets(fmt.Sprintf("/proc/%d/task/%d/status", o.proc.PID, t.tid))
+	return s
+}
+
+func has(set uint64, sig sys.Signal) bool { return set>>(uint(sig)-1)&1 != 0 }
 
 // groupStopped handles a stop of the whole process (SIGSTOP and its kin): what
 // runs elsewhere is frozen too, until SIGCONT.

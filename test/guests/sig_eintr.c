@@ -8,9 +8,9 @@ static void handler(int sig) { (void)sig, atomic_fetch_add(&hits, 1); }
 
 static void *interrupter(void *arg)
 {
-	sleep_ms(20);
+	sleep_ms(100);
 	CHECK(pthread_kill(main_thread, SIGUSR1) == 0);
-	sleep_ms(20);
+	sleep_ms(100);
 	if (arg)
 		CHECK(write(p[1], "x", 1) == 1);
 	return NULL;

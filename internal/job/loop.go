@@ -172,14 +172,19 @@ func (l *loop) runTimers() {
 	if at, ok := l.deadline(); ok && at <= now {
 		l.expired()
 	}
-	for i := 0; i < len(l.timers); {
-		t := l.timers[i]
-		if t.at > now {
-			i++
-			continue
-		}
-		l.timers = append(l.timers[:i], l.timers[i+1:]...)
-		t.f()
-		i = 0 // f may have changed the list
+	for t := l.due(now); t != nil; t = l.due(now) {
+		l.cancel(t)
+		t.f() // it may set or cancel others
 	}
+}
+
+// due is the timer to run first of those whose time has come, nil for none.
+func (l *loop) due(now time.Duration) *timer {
+	var first *timer
+	for _, t := range l.timers {
+		if t.at <= now && (first == nil || t.at < first.at) {
+			first = t
+		}
+	}
+	return first
 }

@@ -19,6 +19,7 @@ func testLoop(t *testing.T) *loop {
 	l.each = func() {}
 	l.deadline = func() (time.Duration, bool) { return 0, false }
 	l.expired = func() {}
+	l.signalled = func() {} // the Go run time sends itself some
 	return l
 }
 
@@ -48,8 +49,8 @@ func TestLoopPost(t *testing.T) {
 	}
 }
 
-// TestLoopTimers: timers run in the order of their times when they fall due in
-// different turns, cancelled ones not at all, and one may set or cancel others.
+// TestLoopTimers: timers run in the order of their times, however late the
+// turn, cancelled ones not at all, and one may set or cancel others.
 func TestLoopTimers(t *testing.T) {
 	l := testLoop(t)
 	var ran []string
@@ -65,7 +66,6 @@ func TestLoopTimers(t *testing.T) {
 	if err := l.run(); err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(ran[:2]) // a late turn runs both in the order they were set
 	if want := []string{"first", "second", "last"}; !slices.Equal(ran, want) {
 		t.Errorf("ran %v, want %v", ran, want)
 	}

@@ -61,6 +61,13 @@ static inline void litmus_meet(int threads)
 		sched_yield();
 }
 
+/* Now and then a thread of a loop waits for the others, so that none is through before the next has begun. */
+static inline void litmus_keep_pace(long i, int threads)
+{
+	if (i % 128 == 0)
+		litmus_meet(threads);
+}
+
 #ifdef THREADS
 /* What a thread read, on a page of its own. */
 static struct {

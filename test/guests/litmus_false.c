@@ -9,6 +9,7 @@ static void *worker(void *arg)
 
 	litmus_place(t);
 	for (int i = 0; i < rounds; i++) {
+		litmus_keep_pace(i, 8);
 		CHECK(atomic_load_explicit(mine, memory_order_relaxed) == i * 8 + t * (i > 0));
 		atomic_store_explicit(mine, (i + 1) * 8 + t, memory_order_relaxed);
 		if (i % 32 == 0)

@@ -9,8 +9,8 @@ static void *worker(void *arg)
 	long t = (long)arg;
 
 	litmus_place(t);
-	litmus_meet(THREADS_INC);
 	for (long i = 0; i < rounds; i++) {
+		litmus_keep_pace(i, THREADS_INC);
 		atomic_fetch_add(var(0, 0), 1);
 		atomic_fetch_add(var(1 + t % 2, 0), 1);
 		if (i % 32 == 0)

@@ -11,6 +11,7 @@ static void *worker(void *arg)
 
 	litmus_place(me);
 	for (long i = 0; i < rounds; i++) {
+		litmus_keep_pace(i, 2);
 		ST(me, 1);
 		ST(TURN, 1 - me);
 		FENCE();

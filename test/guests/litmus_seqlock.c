@@ -1,7 +1,7 @@
 // only: litmus
 #include "litmus.h"
 
-static _Atomic int finished;
+static _Atomic int finished, seen[3];
 
 /* A sequence lock: a reader that saw the same even number twice saw three words of one write. */
 static void *worker(void *arg)
@@ -16,8 +16,9 @@ static void *worker(void *arg)
 			FENCE();
 			ST(1, i), ST(2, i * 3), ST(3, -i);
 			ST(0, 2 * i);
-			if (i % 16 == 0)
-				sched_yield();
+			if (i % 128 == 0) /* until both have read something of these */
+				while (atomic_load(&seen[1]) <= i - 128 || atomic_load(&seen[2]) <= i - 128)
+					sched_yield();
 		}
 		atomic_store(&finished, 1);
 		return NULL;
@@ -28,6 +29,8 @@ static void *worker(void *arg)
 		FENCE();
 		if (before % 2 == 0 && LD(0) == before) {
 			CHECK(a == before / 2 && b == 3 * a && d == -a && a >= last);
+			if (a != last)
+				atomic_store(&seen[t], a);
 			last = a;
 		}
 		sched_yield();

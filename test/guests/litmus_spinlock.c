@@ -13,6 +13,7 @@ static void *worker(void *arg)
 
 	litmus_place((long)arg);
 	for (long i = 0; i < rounds; i++) {
+		litmus_keep_pace(i, LOCKERS);
 		while (atomic_exchange_explicit(var(0, 0), 1, memory_order_acquire))
 			sched_yield();
 		*plain = *plain + 1;

@@ -80,16 +80,45 @@ func TestDenied(t *testing.T) {
 		if os.Getuid() != 0 {
 			t.Skip("needs root to become somebody else")
 		}
-		r := launch(t, program, allAway, func(r *running) {
-			for _, path := range []string{r.base, r.dir, r.runtimeDir} {
-				if err := os.Chown(path, nobody, nobody); err != nil {
-					t.Fatal(err)
-				}
-			}
-			r.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-		})
+		r := launch(t, program, allAway, (*running).asNobody)
 		clearOrRight(t, program, want, r.wait())
 	})
+}
+
+// TestDeniedLate: what a machine lacks for moving threads is nothing to a
+// program that stays home. One that tries to leave is refused and runs on.
+func TestDeniedLate(t *testing.T) {
+	needDistributed(t)
+	program := command{path: "/bin/sh", args: []string{"-c", "echo right; exit 3"}}
+	want := run(t, program, native)
+	deny := guest(t, "deny")
+	for name, number := range map[string]int{"seccomp": 317, "userfaultfd": 323} {
+		t.Run(name, func(t *testing.T) {
+			r := launch(t, program, oneNode, func(r *running) {
+				r.cmd.Args = append([]string{deny, strconv.Itoa(number)}, r.cmd.Args...)
+				r.cmd.Path = deny
+			})
+			compare(t, program, want, r.wait())
+		})
+	}
+	t.Run("rights", func(t *testing.T) {
+		if os.Getuid() != 0 {
+			t.Skip("needs root to become somebody else")
+		}
+		c := command{path: guest(t, "refused")}
+		r := launch(t, c, variant{name: "home2", nodes: 2, flags: []string{"--nodes", "2"}}, (*running).asNobody)
+		checkPromise(t, guestSource{}, r.wait())
+	})
+}
+
+// asNobody has the run made by a user without rights.
+func (r *running) asNobody() {
+	for _, path := range []string{r.base, r.dir, r.runtimeDir} {
+		if err := os.Chown(path, nobody, nobody); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
 }
 
 const nobody = 65534

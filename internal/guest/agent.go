@@ -33,6 +33,13 @@ const (
 // system call of any kernel. agent_amd64.S holds it too.
 const Doorbell = 0x504f50
 
+// Slots of our own threads in the guest.
+const (
+	butlerSlot = iota
+	holderSlot
+	firstSlot // of those for shadows
+)
+
 // AgentRange is what the agent may use of the address space.
 func AgentRange() vm.Range { return vm.Range{Start: AgentBase, End: agentEnd} }
 
@@ -63,7 +70,7 @@ func newSlots(fd int) (*Slots, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Slots{mem: mem, fd: fd, next: 1}, nil
+	return &Slots{mem: mem, fd: fd, next: firstSlot}, nil
 }
 
 // Close unmaps the slots.
@@ -72,7 +79,7 @@ func (s *Slots) Close() {
 	sys.Close(s.fd)
 }
 
-// Alloc gives a slot number; slot 0 is the butler's. It returns -1 when all are taken.
+// Alloc gives a slot number. It returns -1 when all are taken.
 func (s *Slots) Alloc() int {
 	if n := len(s.free); n > 0 {
 		i := s.free[n-1]

@@ -136,7 +136,7 @@ func (p *Process) DropRseq(tid int, c sys.RseqConfig) error {
 func (p *Process) Forget() {
 	p.dropSlots()
 	p.files = files{}
-	p.Butler = 0
+	p.Butler, p.Holder = 0, 0
 }
 
 // Ignore makes the program, still in its stub, find the signals of mask ignored.

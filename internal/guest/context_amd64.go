@@ -76,6 +76,11 @@ func ParseContext(b []byte) (*Context, error) {
 	return c, nil
 }
 
+// Clone is an independent copy.
+func (c *Context) Clone() *Context {
+	return &Context{Regs: c.Regs, XState: append([]byte(nil), c.XState...)}
+}
+
 // Result makes the context that of a thread whose system call returned ret.
 func (c *Context) Result(ret uint64) {
 	c.Regs.Rax, c.Regs.Orig_rax = ret, ^uint64(0)

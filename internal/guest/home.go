@@ -3,6 +3,7 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"popcorn/internal/sys"
@@ -62,8 +63,9 @@ func (p *Process) PutAgent(tid int) error {
 }
 
 // Distribute prepares the origin's guest for having threads away: slots, the
-// butler, a userfaultfd, and (unless the process has it since before an exec)
+// butler, the holder, a userfaultfd, and (unless the process has it since before an exec)
 // the home filter. The thread tid does the work; all threads must be stopped.
+// When it fails the program can run on, but not be distributed any more.
 func (p *Process) Distribute(tid int, filtered bool) (h Home, err error) {
 	h.Listener = -1
 	if err := p.PutAgent(tid); err != nil {
@@ -72,40 +74,58 @@ func (p *Process) Distribute(tid int, filtered bool) (h Home, err error) {
 	if err := p.putSlots(tid); err != nil {
 		return h, err
 	}
-	if h.UFFD, err = p.openUFFD(tid, userFaults); err != nil {
-		return h, err
-	}
-	if err := p.startButler(tid); err != nil {
-		return h, err
-	}
-	if filtered {
-		return h, nil
-	}
-	prog, err := homeFilter()
+	u, fd, err := p.openUFFD(tid, userFaults)
 	if err != nil {
 		return h, err
 	}
-	h.Listener, err = p.listen(tid, tid, prog, sys.SECCOMP_FILTER_FLAG_TSYNC|sys.SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+	h.UFFD = u
+	theirs := []int{fd}
+	threads, err := p.newThreads(tid, 2)
+	if err == nil && !filtered {
+		h.Listener, fd, err = p.listenAtHome(tid)
+		if err == nil {
+			theirs = append(theirs, fd)
+		}
+	}
+	if err == nil {
+		err = p.startServants(threads[0], threads[1], theirs)
+	} else {
+		err = errors.Join(err, p.dismiss(threads))
+	}
+	for _, fd := range theirs {
+		_, closed := p.Call(tid, sys.SYS_CLOSE, uint64(fd))
+		err = errors.Join(err, closed)
+	}
+	if err != nil {
+		h.UFFD.Close()
+	}
 	return h, err
 }
 
-// listen makes thread tid install a filter with a listener and takes the
-// listener, which thread closer, not under the filter's strictness, closes there.
-func (p *Process) listen(tid, closer int, prog filter, flags uint64) (int, error) {
+func (p *Process) listenAtHome(tid int) (ours, theirs int, err error) {
+	prog, err := homeFilter()
+	if err != nil {
+		return -1, -1, err
+	}
+	return p.listen(tid, prog, sys.SECCOMP_FILTER_FLAG_TSYNC|sys.SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+}
+
+// listen makes thread tid install a filter with a listener. The listener is
+// ours and, until it is closed there, the guest's descriptor theirs.
+func (p *Process) listen(tid int, prog filter, flags uint64) (ours, theirs int, err error) {
 	flags |= sys.SECCOMP_FILTER_FLAG_NEW_LISTENER | sys.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-	fd, err := p.installFilter(tid, prog, flags, uint64(tableBase))
+	theirs, err = p.installFilter(tid, prog, flags, uint64(tableBase))
 	if err != nil {
-		return -1, err
+		return -1, -1, err
 	}
-	listener, err := p.TakeFD(closer, fd)
-	if err != nil {
-		return -1, err
+	if ours, err = p.copyFD(tid, theirs); err != nil {
+		return -1, -1, err
 	}
-	if err := sys.NotifSyncWakeup(listener); err != nil && !errors.Is(err, sys.EINVAL) && !errors.Is(err, sys.ENOTTY) {
-		sys.Close(listener)
-		return -1, fmt.Errorf("set listener flags: %w", err)
+	if err := sys.NotifSyncWakeup(ours); err != nil && !errors.Is(err, sys.EINVAL) && !errors.Is(err, sys.ENOTTY) {
+		sys.Close(ours)
+		return -1, -1, fmt.Errorf("set listener flags: %w", err)
 	}
-	return listener, nil
+	return ours, theirs, nil
 }
 
 func (p *Process) putSlots(tid int) error {
@@ -134,24 +154,26 @@ func (p *Process) putSlots(tid int) error {
 	return err
 }
 
-func (p *Process) openUFFD(tid int, features uint64) (*sys.UFFD, error) {
+// openUFFD makes a userfaultfd for the guest's memory; it is also, until it is
+// closed there, the guest's descriptor theirs.
+func (p *Process) openUFFD(tid int, features uint64) (u *sys.UFFD, theirs int, err error) {
 	fd, err := p.Call(tid, sys.SYS_USERFAULTFD, sys.O_CLOEXEC|sys.O_NONBLOCK)
 	if errors.Is(err, sys.EPERM) {
 		fd, err = p.devUFFD(tid, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open userfaultfd in process %d (see \"popcorn check\"): %w", p.PID, err)
+		return nil, -1, fmt.Errorf("open userfaultfd in process %d (see \"popcorn check\"): %w", p.PID, err)
 	}
-	ours, err := p.TakeFD(tid, int(fd))
+	ours, err := p.copyFD(tid, int(fd))
 	if err != nil {
-		return nil, err
+		return nil, -1, err
 	}
-	u := sys.NewUFFD(ours)
+	u = sys.NewUFFD(ours)
 	if _, err := u.Handshake(features); err != nil {
 		u.Close()
-		return nil, fmt.Errorf("set up userfaultfd: %w", err)
+		return nil, -1, fmt.Errorf("set up userfaultfd: %w", err)
 	}
-	return u, nil
+	return u, int(fd), nil
 }
 
 // devUFFD makes a userfaultfd by the device whose permissions grant it; denied
@@ -187,24 +209,100 @@ func (p *Process) NewThread(tid int) (int, error) {
 	return int(child), nil
 }
 
-func (p *Process) startButler(tid int) error {
-	child, err := p.NewThread(tid)
-	if err != nil {
+// newThreads is NewThread, n times; those made before an error are returned with it.
+func (p *Process) newThreads(tid, n int) (tids []int, err error) {
+	for range n {
+		child, err := p.NewThread(tid)
+		if err != nil {
+			return tids, err
+		}
+		tids = append(tids, child)
+	}
+	return tids, nil
+}
+
+// startServants makes two new, stopped threads the butler and the holder. The
+// holder does nothing but keep the descriptors fds, in a table of its own that
+// the program cannot reach: should every supervisor and popcorn run be killed at
+// once, so that nobody else has them, the program still waits for its missing
+// pages until it is killed too.
+func (p *Process) startServants(butler, holder int, fds []int) error {
+	if err := p.keepOnly(holder, fds); err != nil {
 		return err
 	}
+	p.Butler, p.Holder, p.butlerGone = butler, holder, false
+	return errors.Join(p.serve(butler, butlerSlot), p.serve(holder, holderSlot))
+}
+
+// serve lets a stopped thread of ours wait for commands in a slot.
+func (p *Process) serve(tid, slot int) error {
 	var r sys.Regs
-	if err := sys.GetRegs(child, &r); err != nil {
-		return fmt.Errorf("read registers of butler: %w", err)
+	if err := sys.GetRegs(tid, &r); err != nil {
+		return fmt.Errorf("read registers of %d: %w", tid, err)
 	}
-	r.Rip, r.Rbx, r.Orig_rax = label(offButler), uint64(SlotAddr(0)), ^uint64(0)
-	if err := sys.SetRegs(child, &r); err != nil {
-		return fmt.Errorf("write registers of butler: %w", err)
+	r.Rip, r.Rbx, r.Orig_rax = label(offButler), uint64(SlotAddr(slot)), ^uint64(0)
+	if err := sys.SetRegs(tid, &r); err != nil {
+		return fmt.Errorf("write registers of %d: %w", tid, err)
 	}
-	if err := sys.SetSigMask(child, allSignals); err != nil {
-		return fmt.Errorf("block signals of butler: %w", err)
+	if err := sys.SetSigMask(tid, allSignals); err != nil {
+		return fmt.Errorf("block signals of %d: %w", tid, err)
 	}
-	p.Butler, p.butlerGone = child, false
-	return sys.Cont(child, 0)
+	return sys.Cont(tid, 0)
+}
+
+// EndServants has the butler and the holder exit, without waiting for it.
+func (p *Process) EndServants() {
+	p.Slots.Post(butlerSlot, sysExit, [6]uint64{})
+	p.Slots.Post(holderSlot, sysExit, [6]uint64{})
+}
+
+const sysExit = 60
+
+// keepOnly gives a stopped thread a table of descriptors with fds alone.
+func (p *Process) keepOnly(tid int, fds []int) error {
+	const cloneFiles = 0x400
+	calls := []Entry{{sys.SYS_UNSHARE, [6]uint64{cloneFiles}}}
+	fds = append([]int(nil), fds...)
+	slices.Sort(fds)
+	first := 0
+	for _, fd := range fds {
+		if fd > first {
+			calls = append(calls, Entry{sys.SYS_CLOSE_RANGE, [6]uint64{uint64(first), uint64(fd - 1)}})
+		}
+		first = fd + 1
+	}
+	calls = append(calls, Entry{sys.SYS_CLOSE_RANGE, [6]uint64{uint64(first), 1<<32 - 1}})
+	if _, err := p.Batch(tid, calls); err != nil {
+		return fmt.Errorf("keep descriptors in thread %d: %w", tid, err)
+	}
+	return nil
+}
+
+// dismiss ends stopped threads that NewThread made.
+func (p *Process) dismiss(tids []int) (err error) {
+	for _, tid := range tids {
+		err = errors.Join(err, p.dismissOne(tid))
+	}
+	return err
+}
+
+func (p *Process) dismissOne(tid int) error {
+	var r sys.Regs
+	if err := sys.GetRegs(tid, &r); err != nil {
+		return fmt.Errorf("read registers of %d: %w", tid, err)
+	}
+	setCall(&r, label(offInject), sysExit, nil)
+	if err := sys.SetRegs(tid, &r); err != nil {
+		return fmt.Errorf("write registers of %d: %w", tid, err)
+	}
+	for { // its exit stop, then its end
+		if err := sys.Cont(tid, 0); err != nil {
+			return fmt.Errorf("resume thread %d: %w", tid, err)
+		}
+		if _, err := p.tracer.WaitStop(tid); err != nil {
+			return nil // gone
+		}
+	}
 }
 
 // butlerPatience is how long one call of the butler may take before its thread
@@ -219,8 +317,8 @@ func (p *Process) ByButler(nr uint64, args ...uint64) (uint64, error) {
 	}
 	var a [6]uint64
 	copy(a[:], args)
-	p.Slots.Post(0, nr, a)
-	for start := sys.Monotonic(); !p.Slots.await(0, butlerPatience); {
+	p.Slots.Post(butlerSlot, nr, a)
+	for start := sys.Monotonic(); !p.Slots.await(butlerSlot, butlerPatience); {
 		if err := p.nudgeButler(); err != nil {
 			return 0, err
 		}
@@ -228,7 +326,7 @@ func (p *Process) ByButler(nr uint64, args ...uint64) (uint64, error) {
 			return 0, fmt.Errorf("wait for butler %d: %w", p.Butler, sys.ETIMEDOUT)
 		}
 	}
-	ret := p.Slots.result(0)
+	ret := p.Slots.result(butlerSlot)
 	return ret, errnoOf(ret)
 }
 

@@ -29,7 +29,8 @@ type Process struct {
 
 	// Set by Distribute at home.
 	Slots  *Slots
-	Butler int
+	Butler int // thread that changes the address space for us
+	Holder int // thread that keeps descriptors, see startServants
 	// butlerGone: it has ended, or is about to.
 	butlerGone bool
 	files      files
@@ -231,16 +232,25 @@ func (p *Process) Write(a vm.Addr, b []byte) error {
 // TakeFD moves the guest's descriptor fd here: duplicated into this process,
 // closed there by thread tid, which must be stopped.
 func (p *Process) TakeFD(tid, fd int) (int, error) {
+	ours, err := p.copyFD(tid, fd)
+	if err != nil {
+		return -1, err
+	}
+	if _, err := p.Call(tid, sys.SYS_CLOSE, uint64(fd)); err != nil {
+		sys.Close(ours)
+		return -1, err
+	}
+	return ours, nil
+}
+
+// copyFD duplicates descriptor fd of thread tid into this process.
+func (p *Process) copyFD(tid, fd int) (int, error) {
 	ours, err := sys.PidfdGetfd(p.Pidfd, fd)
 	if errors.Is(err, sys.EBADF) { // the first thread has ended, and with it its table of descriptors
 		ours, err = takeFrom(tid, fd)
 	}
 	if err != nil {
 		return -1, fmt.Errorf("take descriptor %d of process %d: %w", fd, p.PID, err)
-	}
-	if _, err := p.Call(tid, sys.SYS_CLOSE, uint64(fd)); err != nil {
-		sys.Close(ours)
-		return -1, err
 	}
 	return ours, nil
 }

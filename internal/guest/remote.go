@@ -55,7 +55,11 @@ func StartRemote(t *Tracer, classes RemoteClasses, home []vm.Mapping) (r *Remote
 	if err = r.clear(home); err != nil {
 		return r, err
 	}
-	if r.UFFD, err = r.openUFFD(r.PID, remoteFaults); err != nil {
+	var fd int
+	if r.UFFD, fd, err = r.openUFFD(r.PID, remoteFaults); err != nil {
+		return r, err
+	}
+	if _, err = r.Call(r.PID, sys.SYS_CLOSE, uint64(fd)); err != nil {
 		return r, err
 	}
 	if err = r.cover(); err != nil {
@@ -149,7 +153,11 @@ func (r *Remote) startNursery(classes RemoteClasses) error {
 	if r.nursery, err = r.NewThread(r.PID); err != nil {
 		return err
 	}
-	r.Listener, err = r.listen(r.nursery, r.PID, prog, 0)
+	var fd int
+	if r.Listener, fd, err = r.listen(r.nursery, prog, 0); err != nil {
+		return err
+	}
+	_, err = r.Call(r.PID, sys.SYS_CLOSE, uint64(fd)) // the nursery may not any more
 	return err
 }
 

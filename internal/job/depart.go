@@ -76,6 +76,11 @@ func (o *origin) distribute(t *thread, f func(error)) {
 	if o.starting {
 		return
 	}
+	if o.cannot != nil {
+		o.waiting = nil
+		f(o.cannot)
+		return
+	}
 	o.starting = true
 	o.stopWorld(func() {
 		err := o.distributeNow(t)
@@ -84,6 +89,9 @@ func (o *origin) distribute(t *thread, f func(error)) {
 		if err != nil {
 			o.logf("distribute: %v", err)
 			err = fmt.Errorf("prepare program for having threads away: %w", err)
+			if !errors.Is(err, control.ErrNoSuchThread) && !errors.Is(err, sys.ESRCH) {
+				o.cannot = err // half of it is there: the next try would fail for that
+			}
 		}
 		waiting := o.waiting
 		o.waiting = nil
@@ -101,7 +109,7 @@ func (o *origin) distributeNow(t *thread) error {
 	if err != nil {
 		return err
 	}
-	o.butler = o.proc.Butler
+	o.butler, o.holder = o.proc.Butler, o.proc.Holder
 	o.uffd = h.UFFD
 	keep := []int{o.proc.Pidfd, h.UFFD.FD()}
 	if h.Listener >= 0 {
@@ -280,6 +288,11 @@ func (o *origin) stay(t *thread, err error) {
 	t.to(atHome)
 	t.node, t.place, t.errand, t.since = coherence.Home, coherence.Home, false, 0
 	t.finishMove(fmt.Errorf("%w: %w", control.ErrRefused, err))
+	if f := t.refused; f != nil {
+		t.refused = nil
+		f()
+		return
+	}
 	o.resume(t, 0)
 }
 
@@ -314,7 +327,7 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 	if err := o.proc.Park(t.tid, t.slot); err != nil {
 		return err
 	}
-	t.errand = false
+	t.errand, t.refused = false, nil
 	t.node, t.place = n, n
 	if c != nil {
 		c.begun = true

@@ -325,7 +325,7 @@ func (o *origin) resetMemory() {
 		return
 	}
 	o.distributed = false
-	o.butler, o.butlerEnds = 0, false
+	o.butler, o.holder, o.butlerEnds = 0, 0, false
 	o.loop.remove(o.uffd.FD())
 	o.uffd.Close()
 	o.uffd, o.pager, o.mem = nil, nil, nil

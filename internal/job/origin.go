@@ -21,6 +21,7 @@ type origin struct {
 	abi      syscalls.ABI
 	proc     *guest.Process
 	butler   int // thread that makes address-space calls, 0 none
+	holder   int // thread that keeps descriptors, 0 none
 	threads  map[int]*thread
 	early    map[int]sys.WaitStatus // stops of threads not announced yet
 	children map[int]bool           // processes to be let go at their first stop
@@ -30,7 +31,8 @@ type origin struct {
 	nodes    map[coherence.NodeID]*nodeState
 	// distributed: this program's memory is under our hand.
 	distributed bool
-	starting    bool // distribution is under way
+	starting    bool  // distribution is under way
+	cannot      error // why it cannot be distributed, once tried
 	waiting     []func(error)
 	world       *worldStop
 	nextSpread  int
@@ -206,8 +208,8 @@ func (o *origin) traced(e guest.Event) {
 // or child before its parent's event, the butler, or a child let go.
 func (o *origin) stranger(e guest.Event) {
 	switch {
-	case e.TID == o.butler:
-		o.butlerEvent(e)
+	case e.TID == o.butler, e.TID == o.holder:
+		o.servantEvent(e)
 	case !e.Status.Stopped():
 		delete(o.early, e.TID)
 		delete(o.children, e.TID)
@@ -221,8 +223,8 @@ func (o *origin) stranger(e guest.Event) {
 	}
 }
 
-func (o *origin) butlerEvent(e guest.Event) {
-	if !e.Status.Stopped() || sys.StopEvent(e.Status) == sys.EVENT_EXIT {
+func (o *origin) servantEvent(e guest.Event) {
+	if e.TID == o.butler && (!e.Status.Stopped() || sys.StopEvent(e.Status) == sys.EVENT_EXIT) {
 		o.proc.ButlerEnds()
 	}
 	if !e.Status.Stopped() {
@@ -350,8 +352,7 @@ func (o *origin) lastThread() {
 			return
 		}
 	}
-	const exit = 60
-	o.proc.Slots.Post(0, exit, [6]uint64{})
+	o.proc.EndServants()
 	o.butlerEnds = true
 }
 

@@ -57,6 +57,7 @@ func (o *origin) popcornDone(t *thread, ctx *guest.Context, ret int64, node cohe
 		return
 	}
 	if node == coherence.Home {
+		t.refused = nil
 		o.resume(t, 0)
 		return
 	}
@@ -83,13 +84,15 @@ func (o *origin) migrateCall(t *thread, ctx *guest.Context, nid int, uregs uint6
 	t.since = sys.Monotonic()
 	to := coherence.NodeID(nid)
 	t.place = to
+	before := ctx.Clone()
+	t.refused = func() { o.popcornDone(t, before, -int64(sys.EAGAIN), from) }
 	if uregs == 0 {
 		o.popcornDone(t, ctx, 0, to)
 		return
 	}
 	o.peek(vm.Addr(uregs), uregsSize, func(b []byte, err error) {
 		if err != nil {
-			t.place = from
+			t.place, t.refused = from, nil
 			back(sys.EFAULT)
 			return
 		}

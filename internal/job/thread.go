@@ -76,6 +76,7 @@ type thread struct {
 
 	ctx      *guest.Context // of a thread in a call: what it resumes with
 	call     *call          // being made by the shadow
+	refused  func()         // ends the call that asked for the move under way, should it fail
 	signal   *delivery      // waits for the thread to come home
 	landing  *landing       // user state that it gets at its next stop
 	since    time.Duration  // when the move under way began

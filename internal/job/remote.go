@@ -38,7 +38,7 @@ type visitor struct {
 	state  visitorState
 	notif  uint64  // of the call being made for it
 	query  vm.Addr // that home was asked about
-	late   vm.Addr // its last question, when the answer was known here already
+	asked  vm.Addr // the query before
 	recall bool
 	held   bool // stopped by a freeze
 	// leaveWith is a call that it shall make at home, seen by notification.
@@ -196,7 +196,7 @@ func (r *remote) startStub(ms []vm.Mapping) (err error) {
 	if err := r.loop.add(r.stub.Listener, r.notified); err != nil {
 		return err
 	}
-	_, err = r.mapIn(ms)
+	err = r.mapIn(ms)
 	r.setUp = 0
 	r.setUp = r.stubCPU()
 	return err
@@ -216,15 +216,14 @@ func (r *remote) mapFrame(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.mapIn(ms); err != nil {
+	if err := r.mapIn(ms); err != nil {
 		r.fail(err)
 	}
 	return nil
 }
 
-// mapIn gives the stub's memory the protections of home's mappings ms. It tells
-// whether anything changed.
-func (r *remote) mapIn(ms []vm.Mapping) (changed bool, err error) {
+// mapIn gives the stub's memory the protections of home's mappings ms.
+func (r *remote) mapIn(ms []vm.Mapping) error {
 	var todo []vm.Mapping
 	for _, m := range ms {
 		if !sharable(m.Kind) || m.Start < guest.Lowest || m.Range.Overlaps(guest.AgentRange()) {
@@ -243,7 +242,7 @@ func (r *remote) mapIn(ms []vm.Mapping) (changed bool, err error) {
 		}
 		r.mapped.Insert(m)
 	}
-	return len(todo) > 0, r.stub.Protect(todo)
+	return r.stub.Protect(todo)
 }
 
 // unmap puts out of reach what home says has changed in g, but for pages this

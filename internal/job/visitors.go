@@ -149,17 +149,16 @@ func (r *remote) answered(tid int, a vm.Addr, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	changed, err := r.mapIn(ms)
-	if err != nil {
+	if err := r.mapIn(ms); err != nil {
 		r.fail(err)
 		return nil
 	}
-	// Another's question may have been answered between its fault and this.
-	late := !changed && len(ms) == 1 && sharable(ms[0].Kind) && v.late != a
-	if v.late = 0; late {
-		v.late = a
-	}
-	if changed || late {
+	// It may try again once, also when nothing has changed: another's question may
+	// have been answered between its fault and this. What cannot be had although
+	// there is a mapping, as guard regions, is a matter for home.
+	again := v.asked == a
+	v.asked = a
+	if !again && len(ms) == 1 && sharable(ms[0].Kind) {
 		v.state = running
 		if r.frozen {
 			v.held = true

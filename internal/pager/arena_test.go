@@ -81,7 +81,10 @@ func (a *arena) Read(at vm.Addr, b []byte) error {
 	if a.onRead != nil {
 		a.onRead()
 	}
-	_, err := sys.Pread(a.fd["/proc/self/mem"], b, int64(at))
+	n, err := sys.Pread(a.fd["/proc/self/mem"], b, int64(at))
+	if err == nil && n < len(b) {
+		err = sys.EIO
+	}
 	return err
 }
 

@@ -54,13 +54,28 @@ func NewHome(g Guest, u *sys.UFFD) *Home {
 // Remapped tells that the kernel dropped or replaced the mappings in r, and the
 // registrations with them.
 func (h *Home) Remapped(r vm.Range) {
-	for c, bits := range h.registered {
-		part := vm.Range{Start: c.Addr(), End: (c + 1).Addr()}.Intersect(r)
-		if part.Empty() {
-			continue
+	if first, last := r.Start.Chunk(), (r.End - 1).Chunk(); uint64(last-first) < uint64(len(h.registered)) {
+		for c := first; c <= last; c++ {
+			h.unregistered(c, r)
 		}
-		for run := part.Pages(); run.N > 0; run.First, run.N = run.First+1, run.N-1 {
-			bits.set(run.First, false)
+		return
+	}
+	for c := range h.registered {
+		h.unregistered(c, r)
+	}
+}
+
+func (h *Home) unregistered(c vm.Chunk, r vm.Range) {
+	bits := h.registered[c]
+	whole := vm.Range{Start: c.Addr(), End: (c + 1).Addr()}
+	part := whole.Intersect(r)
+	switch {
+	case bits == nil || part.Empty():
+	case part == whole:
+		delete(h.registered, c)
+	default:
+		for p := part.Start.Page(); p < part.End.Page(); p++ {
+			bits.set(p, false)
 		}
 	}
 }
@@ -194,7 +209,7 @@ func (h *Home) readPresent(r vm.Run, b []byte) (out []byte, none bool, err error
 		if present[i] {
 			none = false
 			if err := h.guest.Read((r.First + vm.Page(i)).Addr(), b[at:]); err != nil {
-				return b, false, err
+				return b, false, unreadable(err)
 			}
 		} else {
 			clear(b[at:])
@@ -202,6 +217,15 @@ func (h *Home) readPresent(r vm.Run, b []byte) (out []byte, none bool, err error
 		i = j
 	}
 	return b, none, nil
+}
+
+// unreadable is why memory with a mapping cannot be read: guard regions
+// (MADV_GUARD_INSTALL) are as if there were none.
+func unreadable(err error) error {
+	if errors.Is(err, sys.EIO) {
+		return fmt.Errorf("%w: %w", ErrNoMapping, err)
+	}
+	return err
 }
 
 // readFile appends pages of a file mapping; behind the file's end are zeros.

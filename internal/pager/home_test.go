@@ -194,3 +194,18 @@ func TestLockedMemoryCanBeTaken(t *testing.T) {
 		t.Fatalf("took %q, still present %v", b[0], a.isPresent(0))
 	}
 }
+
+func TestGuardRegionsAreNoMemory(t *testing.T) {
+	const guardInstall = 102
+	a, h := homeArena(t, 3)
+	check(t, <-a.store(0, 'x'))
+	if err := sys.Madvise(a.mem[vm.PageSize:2*vm.PageSize], guardInstall); err != nil {
+		t.Skipf("no guard regions: %v", err)
+	}
+	if _, _, err := h.Get(a.run(0, 3), coherence.Take, coherence.Exclusive, nil); !errors.Is(err, ErrNoMapping) {
+		t.Fatalf("a guard region was taken: %v", err)
+	}
+	if b, _ := get(t, h, a.run(0, 1), coherence.Take); b[0] != 'x' {
+		t.Fatalf("its neighbour holds %q", b[0])
+	}
+}

@@ -17,7 +17,7 @@ import (
 
 // distributed says whether the product can run jobs of several nodes. While it
 // is false, every test that needs one skips with that reason.
-const distributed = false
+const distributed = true
 
 // knownGaps are guests that are known not to work yet, with the reason, by name
 // or by "name/variant". It must be empty in a finished product.

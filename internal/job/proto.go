@@ -17,6 +17,8 @@ type fromRun struct {
 	Peers []string `json:"peers,omitempty"`
 	// Quit: the job is over, end.
 	Quit bool `json:"quit,omitempty"`
+	// Ask is a number to be reported as Well.
+	Ask int `json:"ask,omitempty"`
 }
 
 // fromSupervisor is what a supervisor reports.
@@ -34,6 +36,8 @@ type fromSupervisor struct {
 	Errno int `json:"errno,omitempty"`
 	// Left: ends because home is gone or has said so; home knows the reason.
 	Left bool `json:"left,omitempty"`
+	// Well: the supervisor's loop turns.
+	Well int `json:"well,omitempty"`
 	// Error is why the job failed.
 	Error string `json:"error,omitempty"`
 }

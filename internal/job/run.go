@@ -46,7 +46,10 @@ type launcher struct {
 	ended   chan struct{}
 	readers sync.WaitGroup
 	guest   int
-	latency *os.File
+	// asked is how often the origin's supervisor was asked whether it is well, and
+	// answered its last answer.
+	asked, answered int
+	latency         *os.File
 }
 
 // child is one supervisor and what it had us keep.
@@ -247,7 +250,7 @@ func (l *launcher) wait(ctx context.Context) (int, error) {
 			l.forward(sig)
 		case u := <-l.unheard:
 			if !l.heard(u) {
-				return 128 + int(u.sig), fmt.Errorf("no thread of the program takes signal %d; it was ended", u.sig)
+				return 128 + int(u.sig), fmt.Errorf("the program does not take signal %d; it was ended", u.sig)
 			}
 		case <-ctx.Done():
 			return exitOwn, ctx.Err()
@@ -276,6 +279,8 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 	}
 	m := p.msg
 	switch {
+	case m.Well != 0:
+		l.answered = m.Well
 	case m.Left:
 		p.from.left = true
 	case m.Addr != "":

@@ -38,6 +38,8 @@ func (l *launcher) forward(sig os.Signal) {
 		sys.Kill(l.guest, s)
 	}
 	if fatalSignals[s] {
+		l.asked++
+		sendPacket(l.nodes[0].sock, fromRun{Ask: l.asked}) // a dead one shows when it is read from
 		l.watch(s, 2)
 	}
 }
@@ -64,9 +66,11 @@ type unheard struct {
 }
 
 // heard tells whether the job goes on; it does not when a signal that should
-// have ended the program long ago was not even looked at.
+// have ended the program long ago was not even looked at, or has its supervisor
+// waiting for something that does not come.
 func (l *launcher) heard(u unheard) bool {
-	if !ignoredByThreads(l.guest, u.sig) {
+	open, pending := defaultAction(l.guest, u.sig)
+	if !open || !pending && l.answered == l.asked {
 		return true
 	}
 	if u.looks > 0 { // this process may just have been stopped itself
@@ -76,20 +80,20 @@ func (l *launcher) heard(u unheard) bool {
 	return false
 }
 
-// ignoredByThreads tells whether sig, whose default action it is to end the
-// process, is pending for it although some thread could take it.
-func ignoredByThreads(pid int, sig sys.Signal) bool {
+// defaultAction tells whether sig would have its default action, which is to end
+// the process, on some thread of it, and whether it is pending.
+func defaultAction(pid int, sig sys.Signal) (open, pending bool) {
 	s, err := signalSets(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil || !has(s["ShdPnd"], sig) || has(s["SigCgt"]|s["SigIgn"], sig) {
-		return false
+	if err != nil || has(s["SigCgt"]|s["SigIgn"], sig) {
+		return false, false
 	}
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid)) // the pattern is right
 	for _, t := range threads {
-		if s, err := signalSets(t); err == nil && !has(s["SigBlk"], sig) {
-			return true
+		if of, err := signalSets(t); err == nil && !has(of["SigBlk"], sig) {
+			return true, has(s["ShdPnd"], sig)
 		}
 	}
-	return false
+	return false, false
 }
 
 // signalSets reads the sets of signals in a status file of proc(5).

@@ -309,6 +309,9 @@ func (s *supervisor) fromRun() {
 		}
 		s.loop.stop()
 	}
+	if m.Ask != 0 {
+		s.report(fromSupervisor{Well: m.Ask})
+	}
 }
 
 func (s *supervisor) receive(n coherence.NodeID, c *wire.Conn, events uint32) {

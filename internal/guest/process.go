@@ -246,7 +246,7 @@ func (p *Process) TakeFD(tid, fd int) (int, error) {
 // copyFD duplicates descriptor fd of thread tid into this process.
 func (p *Process) copyFD(tid, fd int) (int, error) {
 	ours, err := sys.PidfdGetfd(p.Pidfd, fd)
-	if errors.Is(err, sys.EBADF) { // the first thread has ended, and with it its table of descriptors
+	if errors.Is(err, sys.EBADF) || errors.Is(err, sys.ESRCH) { // the first thread has ended, and with it its table of descriptors
 		ours, err = takeFrom(tid, fd)
 	}
 	if err != nil {

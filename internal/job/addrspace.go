@@ -144,7 +144,8 @@ func (o *origin) advise(r vm.Range, args [6]uint64, done func(uint64, bool)) {
 	switch {
 	case r.Empty(), !aligned(args[0]):
 		done(do(), true)
-	case o.proc.Locks(): // it may be refused
+	case args[2] == remove, args[2] == guardRemove, o.proc.Locks():
+		// It may be refused, or leaves what is no guard region as it is.
 		o.held1(r, do, done)
 	default:
 		o.forgettingContent(r, do, done)

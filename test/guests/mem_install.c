@@ -25,8 +25,11 @@ int main(int argc, char **argv)
 		CHECK(!READS(p + 2 * PAGE) && !WRITES(p + 4 * PAGE + 100));
 		hop();
 		CHECK(!READS(p + 3 * PAGE) && READS(p + 5 * PAGE) && WRITES(p + PAGE));
-		CHECK(madvise(p + 2 * PAGE, 3 * PAGE, MADV_GUARD_REMOVE) == 0);
+		p[5 * PAGE + 7] = r;
+		CHECK(madvise(p + PAGE, 6 * PAGE, MADV_GUARD_REMOVE) == 0);
 		hop();
+		CHECK(p[5 * PAGE + 7] == (char)r);
+		CHECK(madvise(p + 4 * PAGE, 2 * PAGE, MADV_REMOVE) == -1 && p[5 * PAGE + 7] == (char)r);
 		for (int i = 0; i < 8; i++)
 			CHECK(p[i * PAGE + 1] == (i >= 2 && i < 5 ? 0 : 'g'));
 	}

@@ -341,9 +341,9 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 	if int64(ctx.Regs.Orig_rax) >= 0 {
 		ctx.Regs.Orig_rax = ^uint64(0)
 	}
-	o.resume(t, 0)
 	t.to(away)
 	o.arrive(t, ctx)
+	o.resume(t, 0) // to wait as a shadow, while its user state is on its way
 	return nil
 }
 

@@ -26,7 +26,7 @@ type Home struct {
 	uffd  *sys.UFFD
 	// registered has a bit for every page under the userfaultfd.
 	registered map[vm.Chunk]*chunkBits
-	zeros      [maxAhead * vm.PageSize]byte
+	zero       [vm.PageSize]byte
 	present    [vm.ChunkPages]bool
 }
 
@@ -259,12 +259,12 @@ func grow(b []byte, n int) []byte {
 
 // Put implements Memory.
 func (h *Home) Put(first vm.Page, pages wire.Pages, shared bool) error {
-	return put(h.uffd, first, pages, shared, h.zeros[:vm.PageSize])
+	return put(h.uffd, first, pages, shared, h.zero[:])
 }
 
 // PutZero implements Memory.
 func (h *Home) PutZero(r vm.Run, shared bool) error {
-	return putZero(h.uffd, r, shared, h.zeros[:vm.PageSize])
+	return putZero(h.uffd, r, shared, h.zero[:])
 }
 
 // Unprotect implements Memory.
@@ -287,7 +287,7 @@ func (h *Home) Drop(r vm.Run) error {
 
 // Wake implements Memory.
 func (h *Home) Wake(p vm.Page, mode coherence.Mode) error {
-	return wake(h.uffd, p, mode, h.zeros[:vm.PageSize])
+	return wake(h.uffd, p, mode, h.zero[:])
 }
 
 // Bound implements Memory.

@@ -41,14 +41,52 @@ func rouse(u *sys.UFFD, r vm.Run, err error) error {
 	return err
 }
 
-// put installs pages; a nil page is zeros.
+// put installs pages.
 func put(u *sys.UFFD, first vm.Page, pages wire.Pages, shared bool, zero []byte) error {
-	for i, page := range pages.All {
-		if page == nil {
-			page = zero
+	for i, like := range pages.Runs {
+		at := first + vm.Page(i)
+		var err error
+		if like.Data == nil {
+			err = putZero(u, vm.Run{First: at, N: uint32(like.N)}, shared, zero)
+		} else {
+			err = putData(u, at, like.Data, shared)
 		}
-		if err := putPage(u, first+vm.Page(i), page, shared); err != nil {
+		if err != nil {
 			return rouse(u, vm.Run{First: first, N: uint32(pages.Len())}, err)
+		}
+	}
+	return nil
+}
+
+// putData installs pages: the first by itself, since somebody waits for it, the
+// others by one request where they lie in one mapping.
+func putData(u *sys.UFFD, p vm.Page, b []byte, shared bool) error {
+	if err := putPage(u, p, b[:vm.PageSize], shared); err != nil {
+		return err
+	}
+	p, b = p+1, b[vm.PageSize:]
+	if len(b) == 0 {
+		return nil
+	}
+	err := again(func() error {
+		n, err := u.Copy(uint64(p.Addr()), b, shared) // EAGAIN also of a part
+		p, b = p+vm.Page(n/vm.PageSize), b[n:]
+		return err
+	})
+	if errors.Is(err, sys.ENOENT) && len(b) > vm.PageSize {
+		return putEach(u, p, b, shared)
+	}
+	if err != nil {
+		return fmt.Errorf("install %d pages at %v: %w", len(b)/vm.PageSize, p.Addr(), mapped(err))
+	}
+	return nil
+}
+
+// putEach installs pages that lie in several mappings, or in none.
+func putEach(u *sys.UFFD, p vm.Page, b []byte, shared bool) error {
+	for ; len(b) > 0; p, b = p+1, b[vm.PageSize:] {
+		if err := putPage(u, p, b[:vm.PageSize], shared); err != nil {
+			return err
 		}
 	}
 	return nil

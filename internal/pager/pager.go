@@ -65,7 +65,7 @@ type Pager struct {
 	// payload is that of the frame being received.
 	payload wire.Pages
 	buf     []byte
-	enc     []byte
+	bitmap  []byte
 	failed  error
 	gone    bool // so is the guest
 	Stats   Stats
@@ -116,10 +116,21 @@ func (p *Pager) fault(f sys.Fault) {
 	}
 	want := uint32(1)
 	if !f.WP {
-		want = p.cfg.Memory.Bound(page, p.readAhead(f.TID, page))
+		want = max(p.cfg.Memory.Bound(page, p.readAhead(f.TID, page)), 1)
 	}
-	p.m.Fault(now, page, access, max(want, 1))
+	p.m.Fault(now, page, access, min(want, maxRun))
+	p.askAhead(now, page, access, want)
 	p.run()
+}
+
+// askAhead asks for what lies behind the first run of want pages from page on, in
+// runs of their own: a thread can go on with the first while others are on their way.
+func (p *Pager) askAhead(now time.Duration, page vm.Page, a coherence.Access, want uint32) {
+	for at := uint32(maxRun); at < want; at += maxRun {
+		if p.m.Mode(page+vm.Page(at)) == coherence.Invalid {
+			p.m.Fault(now, page+vm.Page(at), a, min(want-at, maxRun))
+		}
+	}
 }
 
 // Receive takes a coherence frame that node from sent.
@@ -280,9 +291,10 @@ func (p *Pager) sendData(e coherence.Effect, run vm.Run) error {
 		p.cfg.Send(e.To, header(e.Msg))
 		return nil
 	}
-	p.enc = wire.EncodePages(p.enc[:0], data)
-	p.Stats.Bytes += uint64(len(p.enc))
-	p.cfg.Send(e.To, header(e.Msg), p.enc)
+	bitmap, data := wire.PackPages(p.bitmap[:0], data)
+	p.bitmap = bitmap
+	p.Stats.Bytes += uint64(len(bitmap) + len(data))
+	p.cfg.Send(e.To, header(e.Msg), bitmap, data)
 	return nil
 }
 

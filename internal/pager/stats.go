@@ -107,7 +107,7 @@ func (p *Pager) arrived(r vm.Run) {
 			p.Stats.Upgrade.Add(d)
 		}
 	}
-	if asked > 0 && r.N <= maxAhead {
+	if asked > 0 && r.N <= maxRun {
 		p.Stats.Prefetched += uint64(r.N) - uint64(asked)
 	}
 }

@@ -156,3 +156,40 @@ func FuzzDecodePages(f *testing.F) {
 		}
 	})
 }
+
+// TestPackedPagesAreEncodedPages: both ways of making a payload agree, and Runs
+// yields what All does.
+func TestPackedPagesAreEncodedPages(t *testing.T) {
+	for pattern := range 1 << 5 {
+		pages := make([]byte, 5*vm.PageSize)
+		for i := range 5 {
+			if pattern>>i&1 != 0 {
+				pages[i*vm.PageSize+i] = byte(i + 1)
+			}
+		}
+		want := EncodePages(nil, pages)
+		original := bytes.Clone(pages)
+		bitmap, data := PackPages(nil, pages)
+		payload := append(bitmap, data...)
+		if !bytes.Equal(payload, want) {
+			t.Fatalf("pattern %b: packed and encoded differ", pattern)
+		}
+		p, err := DecodePages(payload, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []byte
+		for first, r := range p.Runs {
+			if first*vm.PageSize != len(got) {
+				t.Fatalf("pattern %b: run at %d comes after %d bytes", pattern, first, len(got))
+			}
+			if r.Data == nil {
+				got = append(got, make([]byte, r.N*vm.PageSize)...)
+			}
+			got = append(got, r.Data...)
+		}
+		if !bytes.Equal(got, original) {
+			t.Fatalf("pattern %b: runs are not the pages", pattern)
+		}
+	}
+}

@@ -16,13 +16,13 @@ import (
 // notified answers the home listener: doorbells of shadows, address-space calls
 // of threads at home, and calls of children that inherited the filter.
 func (o *origin) notified(events uint32) {
-	n, err := sys.NotifRecv(o.listener)
-	if err != nil {
-		// ENOENT: the caller died before we looked; EAGAIN: nothing there.
-		if events&sys.EPOLLHUP != 0 && events&sys.EPOLLIN == 0 {
-			o.loop.remove(o.listener)
-		}
+	if events&sys.EPOLLIN == 0 { // EPOLLHUP: nobody is under the filter any more
+		o.loop.remove(o.listener)
 		return
+	}
+	n, err := sys.TryNotifRecv(o.listener)
+	if err != nil {
+		return // ENOENT: the caller died before we looked
 	}
 	if n.Nr == guest.Doorbell {
 		o.answer(n.ID, 0)

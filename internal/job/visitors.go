@@ -178,12 +178,13 @@ func (r *remote) answered(tid int, a vm.Addr, payload []byte) error {
 
 // notified takes a call of a visitor.
 func (r *remote) notified(events uint32) {
-	n, err := sys.NotifRecv(r.stub.Listener)
-	if err != nil {
-		if events&sys.EPOLLHUP != 0 && events&sys.EPOLLIN == 0 {
-			r.loop.remove(r.stub.Listener)
-		}
+	if events&sys.EPOLLIN == 0 { // EPOLLHUP: nobody is under the filter any more
+		r.loop.remove(r.stub.Listener)
 		return
+	}
+	n, err := sys.TryNotifRecv(r.stub.Listener)
+	if err != nil {
+		return // ENOENT: the caller died before we looked
 	}
 	v := r.lent[n.PID]
 	if v == nil {

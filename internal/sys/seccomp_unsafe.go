@@ -44,8 +44,20 @@ func NotifRecv(fd int) (Notif, error) {
 		if e != 0 {
 			return Notif{}, e
 		}
-		return Notif{ID: n.id, PID: int(n.pid), Arch: n.arch, Nr: int(n.nr), IP: n.ip, Args: n.args}, nil
+		return n.public(), nil
 	}
+}
+
+// TryNotifRecv is NotifRecv after poll said ready, and only then: it does not
+// wait even when the call went away since.
+func TryNotifRecv(fd int) (Notif, error) {
+	var n seccompNotif
+	_, _, e := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n)))
+	return n.public(), toErr(e)
+}
+
+func (n *seccompNotif) public() Notif {
+	return Notif{ID: n.id, PID: int(n.pid), Arch: n.arch, Nr: int(n.nr), IP: n.ip, Args: n.args}
 }
 
 func notifSend(fd int, id uint64, val int64, errno int32, flags uint32) error {

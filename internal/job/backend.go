@@ -143,7 +143,11 @@ func (b *backend) Kill(ctx context.Context, sig int) error {
 }
 
 func (o *origin) kill(sig int) error {
-	if err := sys.PidfdSendSignal(o.proc.Pidfd, sys.Signal(sig)); err != nil {
+	err := sys.PidfdSendSignal(o.proc.Pidfd, sys.Signal(sig))
+	if errors.Is(err, sys.ESRCH) {
+		return fmt.Errorf("the program has ended: %w", control.ErrNoSuchJob)
+	}
+	if err != nil {
 		return fmt.Errorf("send signal %d to process %d: %w", sig, o.proc.PID, err)
 	}
 	return nil

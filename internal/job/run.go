@@ -90,10 +90,13 @@ func (l *launcher) start() error {
 	if err := l.idlePoll(); err != nil {
 		return err
 	}
+	if err := writable(l.spec.StatsFile); err != nil {
+		return err
+	}
 	if l.spec.Dir == "" {
 		dir, err := os.Getwd()
-		if err != nil {
-			return fmt.Errorf("find working directory: %w", err)
+		if err != nil { // removed, but a program can be started there
+			dir = fmt.Sprintf("/proc/%d/cwd", os.Getpid())
 		}
 		l.spec.Dir = dir
 	}
@@ -130,6 +133,19 @@ func (l *launcher) start() error {
 		go l.read(c)
 	}
 	return nil
+}
+
+// writable tells whether a file that is written at the end can be, before the
+// program has done hours of work.
+func writable(file string) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return fmt.Errorf("open statistics file: %w", err)
+	}
+	return f.Close()
 }
 
 // idlePoll keeps idle processors polling, as the kernel's power management

@@ -3,12 +3,15 @@ package test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestWrongPrograms: what cannot be run is refused with a clear word and the
@@ -156,4 +159,41 @@ func tinyELF32() []byte {
 		binary.Write(&b, binary.LittleEndian, field) // a bytes.Buffer takes everything
 	}
 	return b.Bytes()
+}
+
+// TestSilentJob: verbs on a job whose supervisor does not answer say so, and do
+// not wait for ever; on one that has ended they say that.
+func TestSilentJob(t *testing.T) {
+	needDistributed(t)
+	job := start(t, command{path: "/bin/sleep", args: []string{"1000"}}, allAway)
+	p := job.partsWhen(func(p parts) bool { return at(p.Supervisors, 0) != 0 })
+	supervisor := at(p.Supervisors, 0)
+	if err := syscall.Kill(supervisor, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	const patience = 15 * time.Second
+	out, err := job.popcorn(patience, "where", job.id)
+	if err == nil || !bytes.Contains(out, []byte("no answer")) {
+		t.Errorf("where, of a silent job: %v: %s", err, out)
+	}
+	if out, err := job.popcorn(patience, "ps"); err != nil || !bytes.Contains(out, []byte("silent")) {
+		t.Errorf("ps, with a silent job: %v: %s", err, out)
+	}
+	if err := syscall.Kill(supervisor, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := job.popcorn(patience, "kill", job.id); err != nil {
+		t.Errorf("kill: %v: %s", err, out)
+	}
+	if o := job.wait(); o.code != 128+int(syscall.SIGTERM) {
+		t.Errorf("exit code %d\nstderr: %s", o.code, o.stderr)
+	}
+	for _, verb := range [][]string{{"where"}, {"inspect"}, {"wait"}, {"kill"}, {"migrate", "0"}} {
+		args := append([]string{verb[0], job.id}, verb[1:]...)
+		out, err := job.popcorn(patience, args...)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 3 || !bytes.Contains(out, []byte("no such job")) {
+			t.Errorf("%s, of a job that has ended: %v: %s", verb[0], err, out)
+		}
+	}
 }

@@ -17,7 +17,6 @@ func TestRecords(t *testing.T) {
 	for _, v := range []variant{native, spread2, spread3} {
 		t.Run(v.name, func(t *testing.T) {
 			if v.nodes > 0 {
-				needDistributed(t)
 				skipGap(t, "records", v)
 			}
 			o := run(t, command{path: guest(t, "records"), args: []string{"200"}, collect: []string{"records"}}, v)
@@ -69,7 +68,6 @@ func at(list []nodePID, nid int) int {
 // there is a message and an exit code, nothing is left, and no wrong byte
 // reached the file.
 func TestFaults(t *testing.T) {
-	needDistributed(t)
 	r := random(t)
 	times := [...]int{3, 50, 500}[min(soak(), 2)]
 	for _, victim := range victims {
@@ -100,7 +98,6 @@ func TestFaults(t *testing.T) {
 
 // TestFaultsAtStart kills `popcorn run` before and while the job comes to be.
 func TestFaultsAtStart(t *testing.T) {
-	needDistributed(t)
 	r := random(t)
 	for range [...]int{5, 50, 500}[min(soak(), 2)] {
 		delay := time.Duration(r.IntN(80_000)) * time.Microsecond

@@ -15,10 +15,6 @@ import (
 	"time"
 )
 
-// distributed says whether the product can run jobs of several nodes. While it
-// is false, every test that needs one skips with that reason.
-const distributed = true
-
 // knownGaps are guests that are known not to work yet, with the reason, by name
 // or by "name/variant". It must be empty in a finished product.
 var knownGaps = map[string]string{}
@@ -58,24 +54,14 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "become subreaper:", errno)
 		return 1
 	}
-	if distributed {
-		popcornBin = filepath.Join(scratch, "popcorn")
-		build := exec.Command("go", "build", "-o", popcornBin, "./cmd/popcorn")
-		build.Dir, build.Env = repo, append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build popcorn: %v\n%s", err, out)
-			return 1
-		}
+	popcornBin = filepath.Join(scratch, "popcorn")
+	build := exec.Command("go", "build", "-o", popcornBin, "./cmd/popcorn")
+	build.Dir, build.Env = repo, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build popcorn: %v\n%s", err, out)
+		return 1
 	}
 	return m.Run()
-}
-
-// needDistributed skips a test the product cannot pass yet.
-func needDistributed(t *testing.T) {
-	t.Helper()
-	if !distributed {
-		t.Skip("the product does not run distributed jobs yet (const distributed)")
-	}
 }
 
 // soak is 0 for a normal run, 1 or 2 as POPCORN_SOAK says.

@@ -15,7 +15,6 @@ import (
 // it that host's processor has no more files, sockets, children or rights than
 // before, and its settings are what they were.
 func TestHostileCalls(t *testing.T) {
-	needDistributed(t)
 	job := start(t, command{path: guest(t, "hostile"), args: []string{"calls"}}, allAway)
 	p := job.partsWhen(func(p parts) bool { return at(p.Stubs, 1) != 0 })
 	stub := at(p.Stubs, 1)
@@ -81,7 +80,6 @@ func descriptors(t *testing.T, pid int) (files []string, sockets int) {
 // TestHostileAgent: popcorn's own code in the guest gives it nothing either.
 // What it could do with it at a remote ends the job; the rest is done at home.
 func TestHostileAgent(t *testing.T) {
-	needDistributed(t)
 	for _, c := range []struct {
 		does string
 		code int

@@ -24,7 +24,6 @@ func TestLitmusNatively(t *testing.T) {
 // TestLitmus asks every litmus program for a forbidden outcome, with its
 // threads on two and three nodes, its variables on one page and on several.
 func TestLitmus(t *testing.T) {
-	needDistributed(t)
 	rounds := strconv.Itoa(full(1000, 100_000))
 	for _, name := range litmusNames(t) {
 		for _, layout := range []string{"same", "diff"} {

@@ -43,7 +43,6 @@ const (
 // and while it sits in a system call: the output is right, nothing is restarted
 // twice, and timeouts are not stretched.
 func TestMoves(t *testing.T) {
-	needDistributed(t)
 	seconds := full("2", "60")
 	for _, g := range movesGuests {
 		for _, v := range []variant{

@@ -84,7 +84,6 @@ func TestPrograms(t *testing.T) {
 			if want.code != p.exit {
 				t.Fatalf("natively: exit code %d, expected %d\n%s", want.code, p.exit, tail(want.stderr))
 			}
-			needDistributed(t)
 			for _, v := range []variant{allAway, spread2, spread3} {
 				t.Run(v.name, func(t *testing.T) {
 					skipGap(t, p.name, v)
@@ -202,9 +201,6 @@ func TestOrphan(t *testing.T) {
 		(seq 3 | sort -rn) >part; mv part orphan) & echo started`
 	for _, v := range []variant{native, allAway} {
 		t.Run(v.name, func(t *testing.T) {
-			if v.nodes > 0 {
-				needDistributed(t)
-			}
 			r := start(t, command{path: "/bin/bash", args: []string{"-c", script}}, v)
 			select {
 			case <-r.done:

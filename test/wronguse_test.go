@@ -17,7 +17,6 @@ import (
 // TestWrongPrograms: what cannot be run is refused with a clear word and the
 // exit code of a shell, before anything is started.
 func TestWrongPrograms(t *testing.T) {
-	needDistributed(t)
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "plain")
 	save(t, plain, []byte("no program\n"), 0o644)
@@ -66,7 +65,6 @@ func TestWrongPrograms(t *testing.T) {
 // not, it says so and exits with 125; or it finds another way, and then the
 // program runs as ever.
 func TestDenied(t *testing.T) {
-	needDistributed(t)
 	program := command{path: guest(t, "api_mt"), args: []string{"4", "3"}}
 	want := run(t, program, native)
 	deny := guest(t, "deny")
@@ -91,7 +89,6 @@ func TestDenied(t *testing.T) {
 // TestDeniedLate: what a machine lacks for moving threads is nothing to a
 // program that stays home. One that tries to leave is refused and runs on.
 func TestDeniedLate(t *testing.T) {
-	needDistributed(t)
 	program := command{path: "/bin/sh", args: []string{"-c", "echo right; exit 3"}}
 	want := run(t, program, native)
 	deny := guest(t, "deny")

@@ -337,26 +337,3 @@ func (o *origin) addsRights(r vm.Range, prot vm.Prot) (only, writable bool) {
 	}
 	return only, writable
 }
-
-func (o *origin) mremap(args [6]uint64, do func() uint64, done func(uint64, bool)) {
-	const fixed = 2
-	from := rangeOf(args[0], max(args[1], 1))
-	rs := []vm.Range{from}
-	if args[3]&fixed != 0 {
-		// What stands at the target is replaced, unless the call is refused.
-		rs = append(rs, rangeOf(args[4], args[2]))
-	}
-	o.keeping(rs, func() uint64 {
-		ret := do()
-		if failed(ret) {
-			return ret
-		}
-		to := rangeOf(ret, args[2])
-		if ret != args[0] {
-			o.proc.ForgetFiles(to)
-		}
-		o.proc.MoveFiles(from, to.Start, to.Size())
-		o.changed(to)
-		return ret
-	}, done)
-}

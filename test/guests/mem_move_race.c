@@ -41,16 +41,38 @@ static void forked(char *p)
 	CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
+/* Memory across a multiple of 2 MiB, of which one side was never used, is one mapping all the same. */
+static void across(void)
+{
+	size_t chunk = 2 << 20;
+	char *m = mmap(NULL, 3 * chunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *to;
+	char *p = (char *)(((uintptr_t)m + chunk - 1) & -chunk) + chunk - 3 * PAGE;
+
+	CHECK(m != MAP_FAILED);
+	p[PAGE] = 'l';
+	to = mremap(p, 6 * PAGE, 600 * PAGE, MREMAP_MAYMOVE);
+	CHECK(to != MAP_FAILED && to != p && to[PAGE] == 'l' && to[5 * PAGE] == 0 && to[599 * PAGE] == 0);
+	to[4 * PAGE] = 'r';
+	CHECK(mremap(to, 600 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p) == p && p[PAGE] == 'l');
+	CHECK(munmap(m, 3 * chunk) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 100;
-	char *area = mmap(NULL, 64 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *p = area;
+	size_t chunk = 2 << 20;
+	char *area = mmap(NULL, 3 * chunk, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *p;
 	pthread_t t[READERS];
 
-	CHECK(area != MAP_FAILED && mprotect(p, PAGES * PAGE, PROT_READ | PROT_WRITE) == 0);
+	CHECK(area != MAP_FAILED);
+	/* The first place lies across a multiple of 2 MiB. */
+	p = area = (char *)(((uintptr_t)area + chunk - 1) & -chunk) + chunk - 3 * PAGE;
+	CHECK(mprotect(p, PAGES * PAGE, PROT_READ | PROT_WRITE) == 0);
 	for (int i = 0; i < PAGES; i++)
 		p[i * PAGE + 3] = 'A' + i;
 	atomic_store(&current, p);
+	hop();
+	across();
 	catch_faults();
 	for (long i = 0; i < READERS; i++)
 		pthread_create(&t[i], NULL, reader, (void *)(i + 1));

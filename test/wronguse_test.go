@@ -161,7 +161,6 @@ func tinyELF32() []byte {
 // TestSilentJob: verbs on a job whose supervisor does not answer say so, and do
 // not wait for ever; on one that has ended they say that.
 func TestSilentJob(t *testing.T) {
-	needDistributed(t)
 	job := start(t, command{path: "/bin/sleep", args: []string{"1000"}}, allAway)
 	p := job.partsWhen(func(p parts) bool { return at(p.Supervisors, 0) != 0 })
 	supervisor := at(p.Supervisors, 0)

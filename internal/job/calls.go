@@ -3,6 +3,8 @@ package job
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -169,8 +171,33 @@ func futexPages(nr uint64, args [6]uint64) []run {
 	return nil
 }
 
-// blockingHold is how long pages stay held for a call that may block.
-const blockingHold = 5 * time.Millisecond
+// blockingHold is how long pages stay held at least for a call that may block,
+// and mostHolds how many times as long when the thread gets no processor.
+const (
+	blockingHold = 5 * time.Millisecond
+	mostHolds    = 200
+)
+
+// onceBlocked runs f when t, which was given a call, sleeps in it or is gone.
+func (o *origin) onceBlocked(t *thread, left int, f func()) {
+	o.loop.after(blockingHold, func() {
+		if left > 0 && t.where != gone && busy(o.proc.PID, t.tid) {
+			o.onceBlocked(t, left-1, f)
+			return
+		}
+		f()
+	})
+}
+
+// busy tells whether a thread runs, wants to, or stands in a stop (proc(5)).
+func busy(pid, tid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return strings.HasPrefix(rest, "R") || strings.HasPrefix(rest, "t")
+}
 
 // postHolding makes a call with pages held at home, at least until it blocks.
 func (o *origin) postHolding(t *thread, c *call, runs []run) {
@@ -188,7 +215,7 @@ func (o *origin) postHolding(t *thread, c *call, runs []run) {
 		o.populate(runs)
 		c.hold = id
 		o.post(t, c)
-		o.loop.after(blockingHold, func() {
+		o.onceBlocked(t, mostHolds, func() {
 			if c.hold != 0 && c.hold == id {
 				o.release(id)
 				c.hold = 0

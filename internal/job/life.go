@@ -194,7 +194,7 @@ func (o *origin) futexAtHome(t *thread, runs []run) {
 	o.pager.Hold(runs, coherence.Write, func(id uint64) {
 		o.populate(runs)
 		o.loop.post(func() {
-			o.loop.after(blockingHold, func() { o.release(id) })
+			o.onceBlocked(t, mostHolds, func() { o.release(id) })
 			if !t.stopped || t.where == gone {
 				return
 			}

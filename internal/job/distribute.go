@@ -1,0 +1,180 @@
+package job
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"popcorn/internal/coherence"
+	"popcorn/internal/control"
+	"popcorn/internal/pager"
+	"popcorn/internal/sys"
+	"popcorn/internal/vm"
+	"popcorn/internal/wire"
+)
+
+// prepared calls f when the job is distributed and node n has joined it, or with
+// the reason why not.
+func (o *origin) prepared(n coherence.NodeID, t *thread, f func(error)) {
+	st := o.nodes[n]
+	switch {
+	case st == nil:
+		f(fmt.Errorf("node %d: %w", n, control.ErrNoSuchNode))
+	case st.failed != nil:
+		f(st.failed)
+	case !o.distributed:
+		o.distribute(t, func(err error) {
+			if err != nil {
+				f(err)
+				return
+			}
+			o.prepared(n, t, f)
+		})
+	case !st.joined:
+		o.join(n, f)
+	default:
+		f(nil)
+	}
+}
+
+// distribute puts the program's memory under our hand; t is a stopped thread.
+func (o *origin) distribute(t *thread, f func(error)) {
+	o.waiting = append(o.waiting, f)
+	if o.starting {
+		return
+	}
+	if o.cannot != nil {
+		o.waiting = nil
+		f(o.cannot)
+		return
+	}
+	o.starting = true
+	o.stopWorld(func() {
+		err := o.distributeNow(t)
+		o.starting = false
+		o.distributed = err == nil
+		if err != nil {
+			o.logf("distribute: %v", err)
+			err = fmt.Errorf("prepare program for having threads away: %w", err)
+			if !errors.Is(err, control.ErrNoSuchThread) && !errors.Is(err, sys.ESRCH) {
+				o.cannot = err // half of it is there: the next try would fail for that
+			}
+		}
+		waiting := o.waiting
+		o.waiting = nil
+		for _, f := range waiting {
+			f(err)
+		}
+	})
+}
+
+func (o *origin) distributeNow(t *thread) error {
+	if t = o.usable(t); t == nil {
+		return fmt.Errorf("all threads are ending: %w", control.ErrNoSuchThread)
+	}
+	h, err := o.proc.Distribute(t.tid, o.listener >= 0)
+	if err != nil {
+		return err
+	}
+	o.butler, o.holder = o.proc.Butler, o.proc.Holder
+	o.uffd = h.UFFD
+	keep := []int{o.proc.Pidfd, h.UFFD.FD()}
+	if h.Listener >= 0 {
+		o.listener = h.Listener
+		keep = append(keep, h.Listener)
+		if err := o.loop.add(h.Listener, o.notified); err != nil {
+			return err
+		}
+	}
+	o.report(fromSupervisor{Keep: true}, keep...)
+	if main := o.threads[o.proc.PID]; main != nil && main.callable() && main.cleartid == 0 {
+		o.learnTidAddress(main)
+	}
+	if err := o.proc.AnonymizeAll(); err != nil {
+		return err
+	}
+	o.mem = pager.NewHome(o.proc, h.UFFD)
+	return o.newPager(o.mem, h.UFFD, o.mem.Untouched, o.idle, func(p page) { o.unmappedAtHome(p) })
+}
+
+// idle tells whether nothing of the program runs at node n, so far as can be
+// told without asking there.
+func (o *origin) idle(n coherence.NodeID) bool {
+	for _, t := range o.threads {
+		if t.node != n {
+			continue
+		}
+		if n != coherence.Home && (t.where == away || t.where == recalled) {
+			return false
+		}
+		if n == coherence.Home && !t.stopped && o.runs(t) {
+			return false
+		}
+	}
+	return true
+}
+
+// runs tells whether a thread at home is on a processor or waits for one: then
+// its kernel names no system call it is in (proc(5), /proc/PID/syscall).
+func (o *origin) runs(t *thread) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/syscall", o.proc.PID, t.tid))
+	return err == nil && bytes.HasPrefix(b, []byte("running"))
+}
+
+// usable is t or, when it has ended meanwhile, another thread that stands
+// stopped and can make calls for us.
+func (o *origin) usable(t *thread) *thread {
+	if t.callable() {
+		return t
+	}
+	for _, other := range o.threads {
+		if other.callable() {
+			return other
+		}
+	}
+	return nil
+}
+
+// unmappedAtHome cannot happen to a thread: home's faults come from mappings
+// that are there. A mapping that went meanwhile needs no more than a wake-up.
+func (o *origin) unmappedAtHome(p page) { o.uffd.Wake(uint64(p.Addr()), vm.PageSize) }
+
+// learnTidAddress notes where the kernel clears the first thread's id when it
+// exits; of others it is known from their making (clearedAt).
+func (o *origin) learnTidAddress(t *thread) {
+	a, err := o.proc.TidAddress(t.tid)
+	if err != nil {
+		o.logf("tid address of %d: %v", t.tid, err)
+		return
+	}
+	t.cleartid = a
+}
+
+// join makes node n part of the running program.
+func (o *origin) join(n coherence.NodeID, f func(error)) {
+	st := o.nodes[n]
+	st.joining = append(st.joining, f)
+	if len(st.joining) > 1 {
+		return
+	}
+	ms, err := o.proc.Mappings()
+	if err != nil {
+		o.joined(n, err)
+		return
+	}
+	o.send(n, wire.Header{Type: wire.TJoin, ID: uint64(o.epoch), Count: uint32(o.proc.PID)}, encodeMappings(ms))
+}
+
+func (o *origin) joined(n coherence.NodeID, err error) {
+	st := o.nodes[n]
+	st.joined = err == nil
+	if st.joined && o.stoppedJob {
+		o.send(n, wire.Header{Type: wire.TFreeze})
+	}
+	waiting := st.joining
+	st.joining = nil
+	for _, f := range waiting {
+		f(err)
+	}
+}

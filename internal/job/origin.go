@@ -218,6 +218,10 @@ func (o *origin) stranger(e guest.Event) {
 		}
 	case o.children[e.TID]:
 		o.letGo(e.TID)
+	case sys.StopEvent(e.Status) == sys.EVENT_EXIT:
+		// Killed before its parent's event: nobody will ask for it any more.
+		delete(o.early, e.TID)
+		sys.Cont(e.TID, 0)
 	default:
 		o.early[e.TID] = e.Status
 	}

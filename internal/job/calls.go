@@ -189,14 +189,14 @@ func (o *origin) onceBlocked(t *thread, left int, f func()) {
 	})
 }
 
-// busy tells whether a thread runs, wants to, or stands in a stop (proc(5)).
+// busy tells whether a thread runs or waits for a processor (proc(5)).
 func busy(pid, tid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
 	if err != nil {
 		return false
 	}
 	_, rest, _ := strings.Cut(string(b), ") ")
-	return strings.HasPrefix(rest, "R") || strings.HasPrefix(rest, "t")
+	return strings.HasPrefix(rest, "R")
 }
 
 // postHolding makes a call with pages held at home, at least until it blocks.

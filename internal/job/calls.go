@@ -18,8 +18,12 @@ import (
 // notified answers the home listener: doorbells of shadows, address-space calls
 // of threads at home, and calls of children that inherited the filter.
 func (o *origin) notified(events uint32) {
-	if events&sys.EPOLLIN == 0 { // EPOLLHUP: nobody is under the filter any more
-		o.loop.remove(o.listener)
+	if events&sys.EPOLLIN == 0 {
+		// Polling a listener gives EPOLLERR when a signal comes meanwhile
+		// (seccomp_notify_poll, kernel/seccomp.c): that passes.
+		if events&sys.EPOLLHUP != 0 { // nobody is under the filter any more
+			o.loop.remove(o.listener)
+		}
 		return
 	}
 	n, err := sys.TryNotifRecv(o.listener)

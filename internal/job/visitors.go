@@ -178,8 +178,12 @@ func (r *remote) answered(tid int, a vm.Addr, payload []byte) error {
 
 // notified takes a call of a visitor.
 func (r *remote) notified(events uint32) {
-	if events&sys.EPOLLIN == 0 { // EPOLLHUP: nobody is under the filter any more
-		r.loop.remove(r.stub.Listener)
+	if events&sys.EPOLLIN == 0 {
+		// Polling a listener gives EPOLLERR when a signal comes meanwhile
+		// (seccomp_notify_poll, kernel/seccomp.c): that passes.
+		if events&sys.EPOLLHUP != 0 { // nobody is under the filter any more
+			r.loop.remove(r.stub.Listener)
+		}
 		return
 	}
 	n, err := sys.TryNotifRecv(r.stub.Listener)

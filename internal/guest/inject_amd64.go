@@ -234,8 +234,8 @@ func (p *Process) batch(tid int, calls []Entry) (int, error) {
 	return len(calls), nil
 }
 
-// mapTable maps the page of the agent's code when it is missing, and the batch
-// table behind it, which the guest can only read.
+// tableMapping is the call that maps the batch
+// table behind the agent's code, which the guest can only read.
 func tableMapping() Entry {
 	return Entry{sys.SYS_MMAP, [6]uint64{uint64(tableBase), tableSize, sys.PROT_READ,
 		sys.MAP_PRIVATE | sys.MAP_ANONYMOUS | sys.MAP_FIXED_NOREPLACE, ^uint64(0), 0}}

@@ -383,7 +383,7 @@ func (s *supervisor) together(n coherence.NodeID, f func()) {
 	s.watch(c)
 }
 
-// machine makes the coherence machine and pager of a new program.
+// newPager makes the coherence machine and pager of a new program.
 func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, untouched func(p page) (run, bool), idle func(coherence.NodeID) bool, unmapped func(page)) error {
 	m := coherence.New(coherence.Config{
 		Self: s.self, HoldBase: holdBase, HoldMax: holdMax, Untouched: untouched, Idle: idle,

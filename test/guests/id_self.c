@@ -3,7 +3,7 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
-static pid_t pid, ppid, main_tid;
+static pid_t pid, ppid, sid, main_tid;
 static char exe[PATH_MAX], cwd[PATH_MAX], host[256];
 static _Atomic pid_t tids[4];
 
@@ -18,7 +18,7 @@ static void *worker(void *arg)
 	for (int i = 0; i < 6; i++) {
 		place((long)arg + i);
 		CHECK(getpid() == pid && getppid() == ppid && gettid() == tid && popcorn_gettid() == tid);
-		CHECK(getpgrp() == getpgid(0) && getsid(0) > 0 && getuid() == geteuid());
+		CHECK(getpgrp() == getpgid(0) && getsid(0) == sid && getuid() == geteuid());
 		memset(got, 0, sizeof got); /* readlink ends nothing with a null byte */
 		CHECK(readlink("/proc/self/exe", got, sizeof got - 1) > 0 && strcmp(got, exe) == 0);
 		CHECK(getcwd(got, sizeof got) && strcmp(got, cwd) == 0);
@@ -34,7 +34,8 @@ int main(void)
 	CHECK(readlink("/proc/self/exe", exe, sizeof exe - 1) > 0 && getcwd(cwd, sizeof cwd));
 	CHECK(gethostname(host, sizeof host) == 0);
 	pid = getpid(), ppid = getppid(), main_tid = gettid();
-	CHECK(main_tid == pid);
+	sid = getsid(0); /* 0 where the leader is outside of the pid namespace */
+	CHECK(main_tid == pid && sid >= 0);
 	run_threads(4, worker);
 	for (int i = 0; i < 4; i++)
 		for (int j = 0; j < i; j++)

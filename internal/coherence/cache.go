@@ -101,7 +101,11 @@ func (m *Machine) merge(page vm.Page, a Access) bool {
 func (m *Machine) request(page vm.Page, a Access, want uint32) {
 	n := uint32(min(vm.Page(max(1, min(want, m.cfg.MaxRun))), maxPage-page))
 	m.pend = append(m.pend, pending{run: vm.Run{First: page, N: n}, access: a})
-	m.send(Home, Msg{Kind: Request, Mode: a.mode(), Page: page, N: n})
+	msg := Msg{Kind: Request, Mode: a.mode(), Page: page, N: n}
+	if m.mode(page) == Shared {
+		msg.Flags = Copied
+	}
+	m.send(Home, msg)
 }
 
 // asked finds the request whose first page is page.
@@ -159,7 +163,7 @@ func (m *Machine) onGrant(from NodeID, msg Msg) bool {
 		m.stats.Prefetched--
 	}
 	m.emit(Effect{Kind: kind, Page: r.First, N: r.N, Mode: msg.Mode, ID: msg.ID})
-	m.confirm(msg)
+	m.confirm(from, msg)
 	return true
 }
 
@@ -176,10 +180,13 @@ func (m *Machine) expects(from NodeID, msg Msg) bool {
 	return i >= 0 && msg.N <= m.pend[i].run.N && msg.Flags&Unasked == 0
 }
 
-// confirm unlocks what was granted. It comes after the effect that puts the
-// grant in place: that is what keeps a later Invalidate from overtaking it.
-func (m *Machine) confirm(msg Msg) {
-	m.send(Home, Msg{Kind: Installed, Page: msg.Page, N: msg.N, ID: msg.ID})
+// confirm unlocks what was granted, unless home has done so when it sent it. It
+// comes after the effect that puts the grant in place: that is what keeps a later
+// Invalidate from overtaking another remote's grant.
+func (m *Machine) confirm(from NodeID, msg Msg) {
+	if from != Home || m.home() || msg.Flags&Confirm != 0 {
+		m.send(Home, Msg{Kind: Installed, Page: msg.Page, N: msg.N, ID: msg.ID})
+	}
 	if msg.Flags&Unasked == 0 {
 		m.answered(msg.Page + vm.Page(msg.Node))
 	}
@@ -187,12 +194,13 @@ func (m *Machine) confirm(msg Msg) {
 
 func (m *Machine) onUpgrade(msg Msg) bool {
 	r := msg.run()
-	if !m.allAtLeast(r, Shared) {
+	if !m.allAtLeast(r, Shared) { // home knows better
+		m.send(Home, Msg{Kind: Unplaced, Page: r.First, N: r.N, ID: msg.ID})
 		return false
 	}
 	m.setMode(r, Exclusive)
 	m.emit(Effect{Kind: Unprotect, Page: r.First, N: r.N, Mode: Exclusive, ID: msg.ID})
-	m.confirm(msg)
+	m.confirm(Home, msg)
 	return true
 }
 

@@ -6,13 +6,12 @@ import (
 	"popcorn/internal/vm"
 )
 
-// onRequest queues or serves a request. What the requester claims to have is
-// not asked: its copy may have gone while the request travelled.
+// onRequest queues or serves a request.
 func (m *Machine) onRequest(from NodeID, msg Msg) bool {
 	if msg.Mode == Invalid {
 		return false
 	}
-	w := waiter{from: from, n: min(msg.N, m.cfg.MaxRun), want: msg.Mode}
+	w := waiter{from: from, n: min(msg.N, m.cfg.MaxRun), want: msg.Mode, copied: msg.Flags&Copied != 0}
 	e := m.view(msg.Page)
 	if e.busy == nil && !m.barred(msg.Page, w.want) {
 		if m.queued[from] >= m.cfg.MaxPending && from != Home {
@@ -73,11 +72,14 @@ func (m *Machine) alarm(p vm.Page, at time.Duration) {
 }
 
 // admit decides on a request for an unlocked page. It is served, by a
-// transaction or at once, or must wait until the time that is returned.
+// transaction or at once, or must wait until the time that is returned. That the
+// requester claims a copy is not believed, it may have gone while the request
+// travelled. But without one it is still about to get the copy that home has
+// sent it, or cannot put it anywhere: it must ask again when it knows.
 func (m *Machine) admit(p vm.Page, w waiter) time.Duration {
 	e := m.view(p)
 	pl := planFor(e, w.from, w.want)
-	if pl.done {
+	if pl.done || pl.act == actUpgrade && !w.copied {
 		m.send(w.from, Msg{Kind: Settled, Page: p, N: 1})
 		return 0
 	}
@@ -97,6 +99,9 @@ func (m *Machine) admit(p vm.Page, w waiter) time.Duration {
 		return 0
 	}
 	r := vm.Run{First: p, N: uint32(min(vm.Page(w.n), maxPage-p))}
+	if pl.act == actUpgrade {
+		r.N = 1 // it only said that it has this one
+	}
 	r.N = m.extent(r, w.from, w.want, pl, nil)
 	m.start(txn{by: w.from, want: w.want, act: pl.act, src: pl.src, run: r, asked: p})
 	return 0

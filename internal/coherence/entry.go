@@ -38,6 +38,7 @@ type waiter struct {
 	from   NodeID
 	n      uint32
 	want   Mode
+	copied bool // it had a copy when it asked
 	waited bool // it has been counted as waiting for the minimum hold time
 }
 
@@ -136,6 +137,15 @@ func (e *entry) lose(n NodeID) {
 	if e.owner == n {
 		if s, ok := e.sharers.next(0); ok {
 			e.owner = s
+		}
+	}
+}
+
+// hasNone notes that n, whose request may be waiting, has no copy any more.
+func (e *entry) hasNone(n NodeID) {
+	for i := range e.busy.queue {
+		if w := &e.busy.queue[i]; w.from == n {
+			w.copied = false
 		}
 	}
 }

@@ -27,16 +27,21 @@ func (m *Machine) Failed(now time.Duration, e Effect) {
 	m.end()
 }
 
-// retract answers that a grant could not be put in place, where the machine was
-// about to say that it was.
+// retract answers that a grant could not be put in place, where the machine may
+// have been about to say that it was, and before it says anything else.
 func (m *Machine) retract(e Effect) {
 	m.setMode(e.run(), Invalid)
-	for i := m.sent; i < len(m.out); i++ {
-		if o := &m.out[i]; o.Kind == Send && o.Msg.Kind == Installed && o.Msg.ID == e.ID {
-			o.Msg.Kind = Gone
-		} else if o.Kind == Wake && e.run().Contains(o.Page) {
+	rest := m.out[m.sent:]
+	m.out, m.sent = nil, 0
+	m.send(Home, Msg{Kind: Unplaced, Page: e.Page, N: e.N, ID: e.ID})
+	for _, o := range rest {
+		if o.Kind == Send && o.Msg.Kind == Installed && o.Msg.ID == e.ID {
+			continue
+		}
+		if o.Kind == Wake && e.run().Contains(o.Page) {
 			o.Mode = Invalid
 		}
+		m.out = append(m.out, o)
 	}
 	m.emit(Effect{Kind: Drop, Page: e.Page, N: e.N})
 	m.emit(Effect{Kind: Wake, Page: e.Page, N: e.N, Mode: Invalid})

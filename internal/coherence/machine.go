@@ -14,12 +14,14 @@ const (
 
 // Machine is one node's part of the law. It is not safe for concurrent use.
 type Machine struct {
-	cfg   Config
-	now   time.Duration
-	out   []Effect
-	sent  int   // how many of out have been drained
-	self  []Msg // messages from home to itself, handled before a step ends
-	stats Stats
+	cfg  Config
+	now  time.Duration
+	out  []Effect
+	sent int   // how many of out have been drained
+	self []Msg // messages from home to itself, handled before a step ends
+	// passed is home's transactions that end when out has been executed.
+	passed, spare []uint64
+	stats         Stats
 
 	// The cache: what this node has.
 	modes     table[Mode] // at a remote; home's are in the directory
@@ -111,6 +113,9 @@ func (m *Machine) Deadline() (time.Duration, bool) { return m.timers.first() }
 // it until it appends nothing: it stops after an effect whose failure would
 // change what follows.
 func (m *Machine) Drain(dst []Effect) []Effect {
+	if m.sent == len(m.out) && len(m.passed) > 0 {
+		m.pass()
+	}
 	for m.sent < len(m.out) {
 		e := m.out[m.sent]
 		m.sent++
@@ -168,6 +173,8 @@ func (m *Machine) receive(from NodeID, msg Msg) {
 		ok = m.home() && m.onInvalidated(from, msg)
 	case Gone:
 		ok = m.home() && m.onGone(from, msg)
+	case Unplaced:
+		ok = m.home() && from != Home && m.onUnplaced(from, msg)
 	case Grant:
 		ok = m.onGrant(from, msg)
 	case Fetch:

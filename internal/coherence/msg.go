@@ -60,12 +60,13 @@ const (
 	Installed        // requester to home: N pages are in place, unlock them
 	Settled          // home to requester: you have it already; fault again
 	NoMapping        // home to requester: there is no memory at Page
-	Gone             // node to home, instead of a Grant or of Installed: I have no such mapping
+	Gone             // holder to home, instead of a Grant: I do not have all of that
+	Unplaced         // requester to home, instead of Installed or much later: I had no mapping for these N pages
 	lastKind
 )
 
 var kindNames = [...]string{"?", "Request", "Fetch", "Grant", "Upgrade", "Invalidate",
-	"Invalidated", "Installed", "Settled", "NoMapping", "Gone"}
+	"Invalidated", "Installed", "Settled", "NoMapping", "Gone", "Unplaced"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -78,6 +79,8 @@ func (k Kind) String() string {
 const (
 	Zero    uint8 = 1 << iota // of a Grant: every page is zero and no payload follows
 	Unasked                   // of a Fetch, Grant or Upgrade: it answers no Request
+	Copied                    // of a Request: I have a copy already
+	Confirm                   // of home's Grant or Upgrade: answer with Installed
 )
 
 // Msg is a message between two machines. All its fields have a fixed size.
@@ -109,6 +112,12 @@ func (m Msg) String() string {
 	}
 	if m.Flags&Unasked != 0 {
 		s += " unasked"
+	}
+	if m.Flags&Copied != 0 {
+		s += " copied"
+	}
+	if m.Flags&Confirm != 0 {
+		s += " confirm"
 	}
 	if m.ID != 0 {
 		s += fmt.Sprintf(" #%d", m.ID)

@@ -1,16 +1,24 @@
 package coherence
 
-import "popcorn/internal/vm"
+import (
+	"time"
+
+	"popcorn/internal/vm"
+)
 
 // txn is a transaction: a run of pages locked from its start until the
 // receiver says that they are in place.
 //
 // Why a grant can never meet an Invalidate or Fetch on its way, although they
 // travel between different pairs of nodes: both belong to transactions on the
-// same page, transactions on a page exclude each other, and one ends only with
-// Installed, which its receiver sends after the grant is in place. So whenever
-// a page is unlocked, no message about it is under way but requests, refusals
-// and reports of loss, and each node's mode is what the directory says.
+// same page, and transactions on a page exclude each other. One whose data a
+// remote sends ends only with Installed, which its receiver sends after the
+// grant is in place. One whose grant home sends itself may end when it is sent:
+// whatever home says about the page to the receiver comes behind it, and nobody
+// else says anything to it before home asks. So whenever a page is unlocked, no
+// message about it is under way but requests, refusals, reports of loss and
+// grants of home, and a node that has received all that home sent it has the
+// mode that the directory says.
 type txn struct {
 	id      uint64
 	run     vm.Run
@@ -88,7 +96,9 @@ func (m *Machine) onInvalidated(from NodeID, msg Msg) bool {
 func (m *Machine) acked(t *txn, from NodeID) {
 	t.acks.remove(from)
 	for p := t.run.First; p < t.run.End(); p++ {
-		m.entry(p).lose(from)
+		e := m.entry(p)
+		e.lose(from)
+		e.hasNone(from)
 	}
 	if t.acks.empty() {
 		m.grant(t)
@@ -106,6 +116,13 @@ func (m *Machine) grant(t *txn) {
 	if t.unasked {
 		msg.Flags |= Unasked
 	}
+	fromHome := t.by != Home && (t.act == actUpgrade || t.src == Home)
+	switch {
+	case fromHome && m.disputed(t):
+		msg.Flags |= Confirm
+	case fromHome:
+		m.passed = append(m.passed, t.id)
+	}
 	switch {
 	case t.act == actUpgrade:
 		m.stats.Upgrades++
@@ -122,6 +139,38 @@ func (m *Machine) grant(t *txn) {
 		msg.Kind, msg.Node = Fetch, t.by
 		m.send(t.src, msg)
 	}
+}
+
+// disputedFor is how long after its minimum hold time a page that another node
+// asks for counts as disputed.
+const disputedFor = time.Second
+
+// disputed tells whether a page of t was another node's a short while ago. Its
+// minimum hold time must then begin when it is in place: a receiver that gets no
+// processor for a while would lose it before it was used, again and again.
+func (m *Machine) disputed(t *txn) bool {
+	if m.cfg.HoldBase == 0 || t.unasked {
+		return false
+	}
+	for p := t.run.First; p < t.run.End(); p++ {
+		if e := m.view(p); e.until > 0 && e.last != t.by && m.now < e.until+disputedFor {
+			return true
+		}
+	}
+	return false
+}
+
+// pass ends the transactions whose grants home has sent by now.
+func (m *Machine) pass() {
+	ids := m.passed
+	m.passed = m.spare[:0] // of those that start now
+	for _, id := range ids {
+		if t := m.txns[id]; t != nil && t.granted {
+			m.finish(t, t.run.N)
+		}
+	}
+	m.spare = ids
+	m.end()
 }
 
 // had is what home has at most of the run's pages.
@@ -142,21 +191,50 @@ func (m *Machine) onInstalled(from NodeID, msg Msg) bool {
 	return true
 }
 
-// onGone is the answer of a node that had no mapping to take data from, or to
-// put it to.
+// onGone is the answer of a node that had no mapping to take data from.
 func (m *Machine) onGone(from NodeID, msg Msg) bool {
 	t := m.txns[msg.ID]
 	switch {
-	case t == nil || !t.granted || t.run.First != msg.Page || from == Home:
+	case t == nil && from != Home: // who wanted it is lost
+		if msg.N == 1 { // else it may have some of them
+			m.lacks(from, msg.run())
+		}
+	case t == nil || !t.granted || t.run.First != msg.Page || from == Home || t.act == actUpgrade || t.src != from:
 		return false
-	case t.by == from:
-		m.receiverGone(t, min(msg.N, t.run.N))
-	case t.act != actUpgrade && t.src == from:
-		m.sourceGone(t)
 	default:
-		return false
+		m.sourceGone(t)
 	}
 	return true
+}
+
+// onUnplaced is that of one that had none to put it to.
+func (m *Machine) onUnplaced(from NodeID, msg Msg) bool {
+	t := m.txns[msg.ID]
+	switch {
+	case t == nil:
+		m.lacks(from, msg.run())
+	case !t.granted || t.run.First != msg.Page || t.by != from:
+		return false
+	default:
+		m.receiverGone(t, min(msg.N, t.run.N))
+	}
+	return true
+}
+
+// lacks: a remote has no mapping for pages that home counts as there. A
+// transaction that wants one of them from it learns it there.
+func (m *Machine) lacks(from NodeID, r vm.Run) {
+	for p := r.First; p < r.End(); p++ {
+		if m.view(p).at(from) == Invalid {
+			continue
+		}
+		e := m.entry(p)
+		e.lose(from)
+		if e.nobody() && !e.locked() {
+			m.reset(e)
+		}
+		m.stir(p)
+	}
 }
 
 // receiverGone: what was copied is still where it was; what was taken is lost
@@ -213,6 +291,11 @@ func (m *Machine) refuse(t *txn) {
 func (m *Machine) shrink(t *txn, n uint32) {
 	rest := vm.Run{First: t.run.First + vm.Page(n), N: t.run.N - n}
 	t.run.N = n
+	for p := rest.First; p < rest.End(); p++ {
+		if e := m.entry(p); e.nobody() { // see lacks
+			m.reset(e)
+		}
+	}
 	m.unlock(rest)
 }
 
@@ -223,6 +306,9 @@ func (m *Machine) finish(t *txn, n uint32) {
 		e := m.entry(r.First + vm.Page(i))
 		if t.dead {
 			e.lose(t.by)
+		}
+		if t.act == actTake && t.granted {
+			e.hasNone(t.src)
 		}
 		if i < n {
 			e.gain(t.by, t.want)
@@ -258,8 +344,9 @@ func (m *Machine) pushRun(to NodeID, r vm.Run, want Mode) {
 		e := m.view(p)
 		pl := planFor(e, to, want)
 		_, wait := e.guarded(to, want, m.now)
-		atHome := pl.act == actUpgrade || pl.src == Home
-		if e.busy != nil || m.barred(p, want) || pl.done || pl.third || !atHome || wait {
+		// No upgrade: the node may be about to find that it cannot place its copy.
+		data := pl.src == Home && pl.act != actUpgrade
+		if e.busy != nil || m.barred(p, want) || pl.done || pl.third || !data || wait {
 			p++
 			continue
 		}

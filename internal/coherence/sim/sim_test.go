@@ -33,8 +33,8 @@ func TestCosts(t *testing.T) {
 		pattern  string
 		messages float64 // per fault, at most
 	}{
-		{"private", 3},     // request, zeros, acknowledgement
-		{"read-shared", 3}, // request, data, acknowledgement
+		{"private", 2},     // request, zeros
+		{"read-shared", 2}, // request, data
 		{"ping-pong", 3},   // of home and node 1: request or fetch, data, acknowledgement
 	} {
 		w := Run(Config{Patterns: []string{c.pattern}}).Rows[0]
@@ -43,7 +43,7 @@ func TestCosts(t *testing.T) {
 		}
 	}
 	zero := Run(Config{Patterns: []string{"private"}}).Rows[0]
-	if zero.Faults != 1 || zero.Bytes != 3*header {
+	if zero.Faults != 1 || zero.Bytes != 2*header {
 		t.Errorf("first touch of an untouched chunk: %d faults, %d bytes", zero.Faults, zero.Bytes)
 	}
 }

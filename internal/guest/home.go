@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
@@ -230,7 +229,7 @@ func (p *Process) startServants(butler, holder int, fds []int) error {
 	if err := p.keepOnly(holder, fds); err != nil {
 		return err
 	}
-	p.Butler, p.Holder, p.butlerGone = butler, holder, false
+	p.Butler, p.Holder, p.butlerGone, p.errands = butler, holder, false, errands{}
 	return errors.Join(p.serve(butler, butlerSlot), p.serve(holder, holderSlot))
 }
 
@@ -303,52 +302,4 @@ func (p *Process) dismissOne(tid int) error {
 			return nil // gone
 		}
 	}
-}
-
-// butlerPatience is how long one call of the butler may take before its thread
-// is looked at: a stop of the whole process stops it too.
-const butlerPatience = 20 * time.Millisecond
-
-// ByButler makes one address-space call in the guest and waits for its end. The
-// call must not touch memory that could be away. Its errno is the error.
-func (p *Process) ByButler(nr uint64, args ...uint64) (uint64, error) {
-	if p.butlerGone {
-		return 0, fmt.Errorf("ask butler %d: %w", p.Butler, ErrGone)
-	}
-	var a [6]uint64
-	copy(a[:], args)
-	p.Slots.Post(butlerSlot, nr, a)
-	for start := sys.Monotonic(); !p.Slots.await(butlerSlot, butlerPatience); {
-		if err := p.nudgeButler(); err != nil {
-			return 0, err
-		}
-		if sys.Monotonic()-start > stopPatience {
-			return 0, fmt.Errorf("wait for butler %d: %w", p.Butler, sys.ETIMEDOUT)
-		}
-	}
-	ret := p.Slots.result(butlerSlot)
-	return ret, errnoOf(ret)
-}
-
-// ButlerEnds tells that the butler's end has been seen: it is not to be asked any more.
-func (p *Process) ButlerEnds() { p.butlerGone = true }
-
-// nudgeButler resumes the butler when it stands in a stop of the whole process,
-// and fails when it is gone.
-func (p *Process) nudgeButler() error {
-	tid, status, usage, err := sys.Wait(p.Butler, sys.WNOHANG)
-	switch {
-	case err != nil:
-		p.butlerGone = true
-		return fmt.Errorf("wait for butler %d: %w", p.Butler, ErrGone)
-	case tid == 0:
-		// Its stop may have been collected already and wait for its turn behind us.
-		sys.Cont(p.Butler, 0) // ESRCH: it runs
-		return nil
-	case !status.Stopped(), sys.StopEvent(status) == sys.EVENT_EXIT:
-		p.butlerGone = true
-		p.tracer.later(Event{tid, status, usage})
-		return fmt.Errorf("wait for butler %d: %w", p.Butler, ErrGone)
-	}
-	return sys.Cont(p.Butler, 0)
 }

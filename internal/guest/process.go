@@ -33,6 +33,7 @@ type Process struct {
 	Holder int // thread that keeps descriptors, see startServants
 	// butlerGone: it has ended, or is about to.
 	butlerGone bool
+	errands    errands
 	files      files
 }
 

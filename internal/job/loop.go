@@ -25,6 +25,8 @@ type loop struct {
 	timers []*timer
 	// signalled runs when a signal ended a wait.
 	signalled func()
+	// before runs before every handler: it ends what the one before began.
+	before func()
 	// each runs after every turn; it may look at whatever changed.
 	each func()
 	// deadline is one more clock to wait for, zero for none.
@@ -124,12 +126,14 @@ func (l *loop) run() error {
 		n, err := l.epoll.Wait(events[:], l.patience())
 		switch {
 		case errors.Is(err, sys.EINTR):
+			l.before()
 			l.signalled()
 		case err != nil:
 			return fmt.Errorf("wait for events: %w", err)
 		}
 		for _, e := range events[:max(n, 0)] {
 			if h := l.handlers[e.Token()]; h != nil && !l.stopped {
+				l.before()
 				h(e.Events)
 			}
 		}
@@ -163,6 +167,7 @@ func (l *loop) runPosted() {
 	l.posted = nil
 	l.mu.Unlock()
 	for _, f := range posted {
+		l.before()
 		f()
 	}
 }
@@ -170,10 +175,12 @@ func (l *loop) runPosted() {
 func (l *loop) runTimers() {
 	now := sys.Monotonic()
 	if at, ok := l.deadline(); ok && at <= now {
+		l.before()
 		l.expired()
 	}
 	for t := l.due(now); t != nil; t = l.due(now) {
 		l.cancel(t)
+		l.before()
 		t.f() // it may set or cancel others
 	}
 }

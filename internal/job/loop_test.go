@@ -16,7 +16,7 @@ func testLoop(t *testing.T) *loop {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.close)
-	l.each = func() {}
+	l.each, l.before = func() {}, func() {}
 	l.deadline = func() (time.Duration, bool) { return 0, false }
 	l.expired = func() {}
 	l.signalled = func() {} // the Go run time sends itself some

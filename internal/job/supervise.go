@@ -246,6 +246,7 @@ func (s *supervisor) prepare() (err error) {
 	}
 	s.atEnd = append(s.atEnd, s.loop.close, s.tracer.Close)
 	s.loop.each = s.settle
+	s.loop.before = s.settleMemory
 	s.loop.deadline = func() (time.Duration, bool) {
 		if s.pager == nil {
 			return 0, false
@@ -271,6 +272,13 @@ func (s *supervisor) prepare() (err error) {
 		s.role = newRemote(s)
 	}
 	return nil
+}
+
+// settleMemory runs before anything is done for an event; see Pager.Settle.
+func (s *supervisor) settleMemory() {
+	if s.pager != nil {
+		s.pager.Settle()
+	}
 }
 
 // settle runs after every turn of the loop.
@@ -333,6 +341,7 @@ func (s *supervisor) frame(from coherence.NodeID, h wire.Header, payload []byte)
 	if s.loop.stopped {
 		return nil
 	}
+	s.settleMemory()
 	if h.Type != wire.TCoherence {
 		return s.role.frame(from, h, payload)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"popcorn/internal/guest"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
 )
@@ -25,6 +26,7 @@ type arena struct {
 	onRead  func()
 	onZap   func()
 	zapped  []uint64
+	ended   error
 }
 
 func check(t *testing.T, err error) {
@@ -76,7 +78,7 @@ func (a *arena) page(n int) vm.Page { return a.mapping.Start.Page() + vm.Page(n)
 
 func (a *arena) run(n, count int) vm.Run { return vm.Run{First: a.page(n), N: uint32(count)} }
 
-// Read, Present, MappingAt and ByButler make this process a Guest.
+// Read, Present, MappingAt, BeginByButler and EndByButler make this process a Guest.
 func (a *arena) Read(at vm.Addr, b []byte) error {
 	if a.onRead != nil {
 		a.onRead()
@@ -103,7 +105,7 @@ func (a *arena) MappingAt(at vm.Addr) (vm.Mapping, bool, error) {
 	return a.mapping, a.mapping.Contains(at), nil
 }
 
-func (a *arena) ByButler(nr uint64, args ...uint64) (uint64, error) {
+func (a *arena) BeginByButler(nr uint64, args ...uint64) (guest.Errand, error) {
 	if nr != sys.SYS_MADVISE {
 		a.t.Fatalf("the butler was asked for call %d", nr)
 	}
@@ -112,7 +114,15 @@ func (a *arena) ByButler(nr uint64, args ...uint64) (uint64, error) {
 	}
 	a.zapped = append(a.zapped, args[0])
 	off := args[0] - uint64(a.mapping.Start)
-	return 0, sys.Madvise(a.mem[off:off+args[1]], int(args[2]))
+	a.ended = sys.Madvise(a.mem[off:off+args[1]], int(args[2]))
+	return guest.Errand(len(a.zapped)), nil
+}
+
+func (a *arena) EndByButler(e guest.Errand) (uint64, error) {
+	if int(e) != len(a.zapped) {
+		a.t.Fatalf("waited for errand %d of %d", e, len(a.zapped))
+	}
+	return 0, a.ended
 }
 
 // isPresent tells whether the kernel holds something for page n.

@@ -53,40 +53,27 @@ func (a *Away) register(r vm.Run) error {
 }
 
 // Get implements Memory.
-func (a *Away) Get(r vm.Run, op coherence.Op, _ coherence.Mode, b []byte) ([]byte, bool, error) {
+func (a *Away) Get(r vm.Run, op coherence.Op, _ coherence.Mode, b []byte) ([]byte, Found, error) {
 	if err := a.close(r); err != nil {
-		return b, false, err
+		return b, Nothing, err
 	}
 	if op != coherence.Copy {
 		g := r.Range()
 		if err := mapped(a.uffd.WriteProtect(uint64(g.Start), g.Size(), true)); err != nil {
-			return b, false, err
+			return b, Nothing, err
 		}
 	}
 	at := len(b)
 	b = grow(b, int(r.N)*vm.PageSize)
 	if _, err := sys.PeekMemory(a.fd, b[at:], int64(r.First.Addr())); err != nil {
-		return b, false, fmt.Errorf("read guest memory at %v: %w", r, err)
-	}
-	if op == coherence.Take {
-		if err := a.punch(r); err != nil {
-			return b, false, err
-		}
+		return b, Nothing, fmt.Errorf("read guest memory at %v: %w", r, err)
 	}
 	for p := b[at:]; len(p) > 0; p = p[vm.PageSize:] {
 		if !wire.IsZero(p[:vm.PageSize]) {
-			return b, false, nil
+			return b, Bytes, nil
 		}
 	}
-	return b, true, nil
-}
-
-func (a *Away) punch(r vm.Run) error {
-	g := r.Range()
-	if err := sys.PunchHole(a.fd, int64(g.Start), int64(g.Size())); err != nil {
-		return fmt.Errorf("zap %v: %w", r, err)
-	}
-	return nil
+	return b, Zeros, nil
 }
 
 // Put implements Memory.
@@ -111,7 +98,13 @@ func (a *Away) PutZero(r vm.Run, shared bool) error {
 func (a *Away) Unprotect(r vm.Run) error { return unprotect(a.uffd, r) }
 
 // Drop implements Memory.
-func (a *Away) Drop(r vm.Run) error { return errors.Join(a.close(r), a.punch(r)) }
+func (a *Away) Drop(r vm.Run) error {
+	g := r.Range()
+	return errors.Join(a.close(r), zapError(r, sys.PunchHole(a.fd, int64(g.Start), int64(g.Size()))))
+}
+
+// Settle implements Memory: Drop leaves nothing to wait for.
+func (a *Away) Settle() error { return nil }
 
 // Wake implements Memory.
 func (a *Away) Wake(p vm.Page, mode coherence.Mode) error { return wake(a.uffd, p, mode, a.zero[:]) }

@@ -32,8 +32,8 @@ func TestAwayTakesWhatWasWritten(t *testing.T) {
 		t.Fatalf("read %q", c)
 	}
 	check(t, <-a.store(1, 'q'))
-	b, zero := get(t, m, a.run(0, 2), coherence.Take)
-	if zero || b[vm.PageSize] != 'q' || b[vm.PageSize+1] != 'p' || b[0] != 0 {
+	b, what := get(t, m, a.run(0, 2), coherence.Take)
+	if what != Bytes || b[vm.PageSize] != 'q' || b[vm.PageSize+1] != 'p' || b[0] != 0 {
 		t.Fatalf("took %q", b[vm.PageSize:vm.PageSize+2])
 	}
 	reader = a.load(1)

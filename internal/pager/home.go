@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
 	"popcorn/internal/wire"
@@ -15,8 +16,10 @@ type Guest interface {
 	Read(a vm.Addr, b []byte) error
 	Present(r vm.Run, present []bool) error
 	MappingAt(a vm.Addr) (vm.Mapping, bool, error)
-	// ByButler makes an address-space call inside the guest.
-	ByButler(nr uint64, args ...uint64) (uint64, error)
+	// BeginByButler begins an address-space call inside the guest, one at a time.
+	BeginByButler(nr uint64, args ...uint64) (guest.Errand, error)
+	// EndByButler waits for its end.
+	EndByButler(guest.Errand) (uint64, error)
 }
 
 // Home is the origin's memory: the program's own anonymous mappings. A chunk of
@@ -28,6 +31,8 @@ type Home struct {
 	registered map[vm.Chunk]*chunkBits
 	zero       [vm.PageSize]byte
 	present    [vm.ChunkPages]bool
+	zapping    vm.Run // by the butler, on errand; none when empty
+	errand     guest.Errand
 }
 
 type chunkBits [vm.ChunkPages / 64]uint64
@@ -144,61 +149,56 @@ func (h *Home) parts(r vm.Run, mode coherence.Mode) ([]part, error) {
 	return out, nil
 }
 
-// Get implements Memory. The order is: write-protect, read, zap; without the
-// write-protection writes between read and zap would be lost.
-func (h *Home) Get(r vm.Run, op coherence.Op, mode coherence.Mode, b []byte) ([]byte, bool, error) {
+// Get implements Memory. The order is: write-protect, read; and only then zap:
+// without the write-protection writes between read and zap would be lost.
+func (h *Home) Get(r vm.Run, op coherence.Op, mode coherence.Mode, b []byte) ([]byte, Found, error) {
 	parts, err := h.parts(r, mode)
 	if err != nil {
-		return b, false, err
+		return b, Nothing, err
 	}
-	zero := true
+	found := Nothing
 	for _, p := range parts {
+		what := Bytes
 		if p.kind == vm.Immutable {
 			b, err = h.readFile(p.Run, b)
-			zero = false
 		} else {
-			var none bool
-			b, none, err = h.getAnonymous(p.Run, op, b)
-			zero = zero && none
+			b, what, err = h.getAnonymous(p.Run, op, b)
 		}
 		if err != nil {
-			return b, false, err
+			return b, Nothing, err
 		}
+		found = max(found, what)
 	}
-	return b, zero, nil
+	return b, found, nil
 }
 
-func (h *Home) getAnonymous(r vm.Run, op coherence.Op, b []byte) ([]byte, bool, error) {
+func (h *Home) getAnonymous(r vm.Run, op coherence.Op, b []byte) ([]byte, Found, error) {
 	if op != coherence.Copy {
 		g := r.Range()
 		if err := mapped(h.uffd.WriteProtect(uint64(g.Start), g.Size(), true)); err != nil {
-			return b, false, err
+			return b, Nothing, err
 		}
 	}
-	b, none, err := h.read(r, b)
-	if err != nil || op != coherence.Take || none {
-		return b, none, err
-	}
-	return b, false, h.Drop(r)
+	return h.read(r, b)
 }
 
 // read appends the bytes of r; pages the kernel has nothing for are zeros.
-func (h *Home) read(r vm.Run, b []byte) (out []byte, none bool, err error) {
+func (h *Home) read(r vm.Run, b []byte) ([]byte, Found, error) {
 	// A page that is not there makes this fail at once (EIO): they are registered.
 	at := len(b)
 	b = grow(b, int(r.N)*vm.PageSize)
 	if h.guest.Read(r.First.Addr(), b[at:]) == nil {
-		return b, false, nil
+		return b, Bytes, nil
 	}
 	return h.readPresent(r, b[:at])
 }
 
-func (h *Home) readPresent(r vm.Run, b []byte) (out []byte, none bool, err error) {
+func (h *Home) readPresent(r vm.Run, b []byte) ([]byte, Found, error) {
 	present := h.present[:r.N]
 	if err := h.guest.Present(r, present); err != nil {
-		return b, false, err
+		return b, Nothing, err
 	}
-	none = true
+	found := Nothing
 	for i := 0; i < len(present); {
 		j := i + 1
 		for j < len(present) && present[j] == present[i] {
@@ -207,16 +207,16 @@ func (h *Home) readPresent(r vm.Run, b []byte) (out []byte, none bool, err error
 		at := len(b)
 		b = grow(b, (j-i)*vm.PageSize)
 		if present[i] {
-			none = false
+			found = Bytes
 			if err := h.guest.Read((r.First + vm.Page(i)).Addr(), b[at:]); err != nil {
-				return b, false, unreadable(err)
+				return b, Nothing, unreadable(err)
 			}
 		} else {
 			clear(b[at:])
 		}
 		i = j
 	}
-	return b, none, nil
+	return b, found, nil
 }
 
 // unreadable is why memory with a mapping cannot be read: guard regions
@@ -270,15 +270,49 @@ func (h *Home) PutZero(r vm.Run, shared bool) error {
 // Unprotect implements Memory.
 func (h *Home) Unprotect(r vm.Run) error { return unprotect(h.uffd, r) }
 
+// Advice of madvise(2) that zaps.
+const (
+	dontNeed       = 4
+	dontNeedLocked = 24
+)
+
 // Drop implements Memory. A zap needs the guest's own address space: the butler
 // does it.
 func (h *Home) Drop(r vm.Run) error {
-	const dontNeed, dontNeedLocked = 4, 24
-	g := r.Range()
-	_, err := h.guest.ByButler(sys.SYS_MADVISE, uint64(g.Start), g.Size(), dontNeed)
-	if errors.Is(err, sys.EINVAL) { // mlock(2) keeps it, until Linux 5.18 from us too
-		_, err = h.guest.ByButler(sys.SYS_MADVISE, uint64(g.Start), g.Size(), dontNeedLocked)
+	if err := h.Settle(); err != nil {
+		return err
 	}
+	if err := h.beginZap(r, dontNeed); err != nil {
+		return err
+	}
+	h.zapping = r
+	return nil
+}
+
+func (h *Home) beginZap(r vm.Run, advice uint64) (err error) {
+	g := r.Range()
+	h.errand, err = h.guest.BeginByButler(sys.SYS_MADVISE, uint64(g.Start), g.Size(), advice)
+	return zapError(r, err)
+}
+
+// Settle implements Memory.
+func (h *Home) Settle() error {
+	r := h.zapping
+	if r.N == 0 {
+		return nil
+	}
+	h.zapping = vm.Run{}
+	_, err := h.guest.EndByButler(h.errand)
+	if errors.Is(err, sys.EINVAL) { // mlock(2) keeps it, until Linux 5.18 from us too
+		if err := h.beginZap(r, dontNeedLocked); err != nil {
+			return err
+		}
+		_, err = h.guest.EndByButler(h.errand)
+	}
+	return zapError(r, err)
+}
+
+func zapError(r vm.Run, err error) error {
 	if err != nil {
 		return fmt.Errorf("zap %v: %w", r, err)
 	}

@@ -18,11 +18,16 @@ func homeArena(t *testing.T, pages int) (*arena, *Home) {
 	return a, NewHome(a, a.uffd)
 }
 
-func get(t *testing.T, m Memory, r vm.Run, op coherence.Op) ([]byte, bool) {
+// get does all of op, as a pager would.
+func get(t *testing.T, m Memory, r vm.Run, op coherence.Op) ([]byte, Found) {
 	t.Helper()
-	b, zero, err := m.Get(r, op, coherence.Exclusive, nil)
+	b, what, err := m.Get(r, op, coherence.Exclusive, nil)
 	check(t, err)
-	return b, zero
+	if op == coherence.Take && what != Nothing {
+		check(t, m.Drop(r))
+		check(t, m.Settle())
+	}
+	return b, what
 }
 
 func onePage(t *testing.T, c byte) wire.Pages {
@@ -52,9 +57,9 @@ func TestTakeProtectsThenReadsThenZaps(t *testing.T) {
 			t.Errorf("zapped after %d reads", reads)
 		}
 	}
-	b, zero := get(t, h, a.run(1, 1), coherence.Take)
-	if zero || b[0] != 'a' {
-		t.Fatalf("took %q, zero %v", b[0], zero)
+	b, what := get(t, h, a.run(1, 1), coherence.Take)
+	if what != Bytes || b[0] != 'a' {
+		t.Fatalf("took %q, found %v", b[0], what)
 	}
 	if len(a.zapped) != 1 || a.isPresent(1) {
 		t.Fatalf("zapped %d times, present %v", len(a.zapped), a.isPresent(1))
@@ -86,12 +91,12 @@ func TestDowngradeLeavesACopyThatCannotBeWritten(t *testing.T) {
 func TestUntouchedMemoryIsTakenAsZerosWithoutBeingMade(t *testing.T) {
 	a, h := homeArena(t, 8)
 	check(t, <-a.store(3, 'x'))
-	if _, zero := get(t, h, a.run(4, 4), coherence.Take); !zero || a.isPresent(5) || len(a.zapped) > 0 {
-		t.Fatalf("zero %v, present %v, zapped %d times", zero, a.isPresent(5), len(a.zapped))
+	if _, what := get(t, h, a.run(4, 4), coherence.Take); what != Nothing || a.isPresent(5) || len(a.zapped) > 0 {
+		t.Fatalf("found %v, present %v, zapped %d times", what, a.isPresent(5), len(a.zapped))
 	}
-	b, zero := get(t, h, a.run(0, 8), coherence.Take)
-	if zero || len(b) != 8*vm.PageSize || b[3*vm.PageSize] != 'x' || b[2*vm.PageSize] != 0 {
-		t.Fatalf("took %d bytes, zero %v", len(b), zero)
+	b, what := get(t, h, a.run(0, 8), coherence.Take)
+	if what != Bytes || len(b) != 8*vm.PageSize || b[3*vm.PageSize] != 'x' || b[2*vm.PageSize] != 0 {
+		t.Fatalf("took %d bytes, found %v", len(b), what)
 	}
 	reader := a.load(5)
 	a.faultOf(reader)

@@ -17,24 +17,35 @@ var ErrNoMapping = errors.New("no mapping")
 
 // Memory is one node's guest memory. Runs given to one call may span mappings.
 type Memory interface {
-	// Get does op to run r and appends its bytes to b; was is what the node had.
-	// all tells that every page is zero; then nothing need be appended.
-	// It fails with ErrNoMapping, and then has zapped nothing.
-	Get(r vm.Run, op coherence.Op, mode coherence.Mode, b []byte) (out []byte, zero bool, err error)
+	// Get does op to run r, to be granted in mode, and appends its bytes to b, if
+	// it found any. After a Take the pages are write-protected and still there,
+	// for Drop. It fails with ErrNoMapping.
+	Get(r vm.Run, op coherence.Op, mode coherence.Mode, b []byte) (out []byte, what Found, err error)
 	// Put installs pages at first, write-protected when shared, and wakes.
 	Put(first vm.Page, pages wire.Pages, shared bool) error
 	// PutZero installs zeros.
 	PutZero(r vm.Run, shared bool) error
 	// Unprotect makes r writable and wakes.
 	Unprotect(r vm.Run) error
-	// Drop zaps r.
+	// Drop begins to zap r.
 	Drop(r vm.Run) error
+	// Settle waits until what Drop began has ended.
+	Settle() error
 	// Wake makes the kernel's state of a page agree with mode, which the node
 	// has already, and wakes its waiters.
 	Wake(p vm.Page, mode coherence.Mode) error
 	// Bound cuts a read-ahead of n pages from p to what is mapped there.
 	Bound(p vm.Page, n uint32) uint32
 }
+
+// Found is what Get found in pages.
+type Found uint8
+
+const (
+	Nothing Found = iota // they were never touched: zeros, and nothing to drop
+	Zeros
+	Bytes
+)
 
 // Config is what a Pager must be given.
 type Config struct {
@@ -62,6 +73,7 @@ type Pager struct {
 	ahead   map[int]*streak
 	held    map[uint64]func(uint64)
 	lastID  uint64
+	zaps    []vm.Run // to be dropped when what the batch sends has left
 	// payload is that of the frame being received.
 	payload wire.Pages
 	buf     []byte
@@ -225,13 +237,46 @@ func (p *Pager) run() {
 		}
 		batch = p.m.Drain(batch[:0])
 	}
+	p.zap()
 	p.batch, p.effects = batch[:0], nil
 }
+
+// zap begins to drop what lost its right to be here. Who was given that right is
+// told before, and goes on meanwhile: that nobody here sees what they do, and the
+// old content too, is the promise of Settle.
+func (p *Pager) zap() {
+	for _, r := range p.zaps {
+		p.dropped(p.cfg.Memory.Drop(r))
+	}
+	p.zaps = p.zaps[:0]
+}
+
+func (p *Pager) zapLater(r vm.Run) {
+	if k := len(p.zaps) - 1; k >= 0 && p.zaps[k].End() == r.First {
+		p.zaps[k].N += r.N
+		return
+	}
+	p.zaps = append(p.zaps, r)
+}
+
+// Settle ends what earlier events began. It comes before anything is done here for
+// a later one: whatever another node did with a page it was granted, this node can
+// learn only by such an event, and must not find the page's old content after it.
+func (p *Pager) Settle() { p.dropped(p.cfg.Memory.Settle()) }
+
+func (p *Pager) dropped(err error) { p.outcome(coherence.Effect{Kind: coherence.Drop}, err) }
 
 func (p *Pager) execute(e coherence.Effect) {
 	run := vm.Run{First: e.Page, N: e.N}
 	shared := e.Mode == coherence.Shared
 	var err error
+	switch e.Kind {
+	case coherence.Install, coherence.InstallZero, coherence.Unprotect, coherence.Wake, coherence.Held:
+		if len(p.zaps) > 0 { // of this very batch
+			p.zap()
+			p.Settle()
+		}
+	}
 	switch e.Kind {
 	case coherence.Send:
 		p.cfg.Send(e.To, header(e.Msg))
@@ -249,7 +294,7 @@ func (p *Pager) execute(e coherence.Effect) {
 		err = p.cfg.Memory.Unprotect(run)
 		p.arrived(run)
 	case coherence.Drop:
-		err = p.cfg.Memory.Drop(run)
+		p.zapLater(run)
 	case coherence.Wake:
 		err = p.cfg.Memory.Wake(e.Page, e.Mode)
 		p.arrived(vm.Run{First: e.Page, N: 1})
@@ -280,13 +325,16 @@ func (p *Pager) outcome(e coherence.Effect, err error) {
 }
 
 func (p *Pager) sendData(e coherence.Effect, run vm.Run) error {
-	data, zero, err := p.cfg.Memory.Get(run, e.Op, e.Msg.Mode, p.buf[:0])
+	data, what, err := p.cfg.Memory.Get(run, e.Op, e.Msg.Mode, p.buf[:0])
 	if err != nil {
 		return err
 	}
 	p.buf = data[:0]
 	p.Stats.Sent += uint64(e.N)
-	if zero {
+	if e.Op == coherence.Take && what != Nothing {
+		p.zapLater(run)
+	}
+	if what != Bytes {
 		e.Msg.Flags |= coherence.Zero
 		p.cfg.Send(e.To, header(e.Msg))
 		return nil

@@ -23,15 +23,12 @@ func (m *paper) note(what string, r vm.Run) error {
 	return nil
 }
 
-func (m *paper) Get(r vm.Run, op coherence.Op, _ coherence.Mode, b []byte) ([]byte, bool, error) {
+func (m *paper) Get(r vm.Run, op coherence.Op, _ coherence.Mode, b []byte) ([]byte, Found, error) {
 	m.note(op.String(), r)
 	for p := r.First; p < r.End(); p++ {
 		b = append(b, m.page[p]...)
-		if op == coherence.Take {
-			delete(m.page, p)
-		}
 	}
-	return b, false, nil
+	return b, Bytes, nil
 }
 
 func (m *paper) Put(first vm.Page, pages wire.Pages, shared bool) error {
@@ -55,6 +52,7 @@ func (m *paper) Drop(r vm.Run) error {
 	return m.note("drop", r)
 }
 
+func (m *paper) Settle() error                      { return nil }
 func (m *paper) Unprotect(r vm.Run) error           { return m.note("unprotect", r) }
 func (m *paper) Wake(vm.Page, coherence.Mode) error { return nil }
 func (m *paper) Bound(_ vm.Page, n uint32) uint32   { return n }

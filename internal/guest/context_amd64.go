@@ -21,10 +21,16 @@ const regsSize = 27 * 8
 
 // Save reads the context of the stopped thread tid.
 func Save(tid int) (*Context, error) {
-	c := &Context{}
-	if err := sys.GetRegs(tid, &c.Regs); err != nil {
+	var r sys.Regs
+	if err := sys.GetRegs(tid, &r); err != nil {
 		return nil, fmt.Errorf("read registers of %d: %w", tid, err)
 	}
+	return SaveWith(tid, &r)
+}
+
+// SaveWith is Save for who has the general registers.
+func SaveWith(tid int, r *sys.Regs) (*Context, error) {
+	c := &Context{Regs: *r}
 	buf := make([]byte, maxXState)
 	n, err := sys.GetXState(tid, buf)
 	if err != nil {

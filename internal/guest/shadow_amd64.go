@@ -6,13 +6,10 @@ import (
 	"popcorn/internal/sys"
 )
 
-// Park sends the stopped thread tid into the agent's loop as the shadow of slot:
-// there it waits for forwarded calls with the signal mask it has.
-func (p *Process) Park(tid, slot int) error {
-	var r sys.Regs
-	if err := sys.GetRegs(tid, &r); err != nil {
-		return fmt.Errorf("read registers of %d: %w", tid, err)
-	}
+// Park sends the stopped thread tid, which has registers r, into the agent's loop
+// as the shadow of slot: there it waits for forwarded calls with the signal mask
+// it has. In the stop of a seccomp event it takes the place of the call.
+func (p *Process) Park(tid, slot int, r sys.Regs) error {
 	r.Rip, r.Rbx, r.Orig_rax = label(offShadow), uint64(SlotAddr(slot)), ^uint64(0)
 	if err := sys.SetRegs(tid, &r); err != nil {
 		return fmt.Errorf("write registers of %d: %w", tid, err)

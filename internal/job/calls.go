@@ -31,8 +31,8 @@ func (o *origin) notified(events uint32) {
 		return // ENOENT: the caller died before we looked
 	}
 	if n.Nr == guest.Doorbell {
-		o.answer(n.ID, 0)
 		o.doorbell(n)
+		o.answer(n.ID, 0) // after what its node waits for has left
 		return
 	}
 	t := o.threads[n.PID]

@@ -136,16 +136,38 @@ func rootCause(err error) string {
 	}
 }
 
-// send1 takes the thread's state and starts it there.
-func (o *origin) send1(t *thread, n coherence.NodeID) error {
+// canLeave tells whether nothing is left to do before the stopped thread t
+// goes to node n; it then has its slot.
+func (o *origin) canLeave(t *thread, n coherence.NodeID) bool {
+	if st := o.nodes[n]; !o.distributed || st == nil || !st.joined || o.takeSlot(t) != nil {
+		return false
+	}
+	c, err := sys.GetRseq(t.tid)
+	return err == nil && c.Ptr == 0
+}
+
+func (o *origin) takeSlot(t *thread) error {
 	if t.slot == 0 {
 		if t.slot = o.proc.Slots.Alloc(); t.slot < 0 {
 			t.slot = 0
 			return errors.New("too many threads are away")
 		}
 	}
+	return nil
+}
+
+// send1 takes the thread's state and starts it there.
+func (o *origin) send1(t *thread, n coherence.NodeID) error {
 	ctx, err := guest.Save(t.tid)
 	if err != nil {
+		return err
+	}
+	return o.sendAs(t, n, ctx)
+}
+
+// sendAs starts t, whose user state is ctx, at node n.
+func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error {
+	if err := o.takeSlot(t); err != nil {
 		return err
 	}
 	c := interruptedCall(&ctx.Regs)
@@ -154,7 +176,7 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 		ctx.Again(c.nr)
 		c = nil
 	}
-	if err := o.proc.Park(t.tid, t.slot); err != nil {
+	if err := o.proc.Park(t.tid, t.slot, ctx.Regs); err != nil {
 		return err
 	}
 	t.errand, t.refused = false, nil

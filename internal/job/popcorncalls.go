@@ -16,6 +16,9 @@ const maxNodes = 32
 
 // popcornTrap handles a popcorn call made at home: it is skipped and answered.
 func (o *origin) popcornTrap(t *thread, nr int, r *sys.Regs) {
+	if o.leavesAtOnce(t, nr, r) {
+		return
+	}
 	if err := o.proc.Skip(t.tid, 0); err != nil {
 		o.logf("skip popcorn call: %v", err)
 		return
@@ -29,6 +32,28 @@ func (o *origin) popcornTrap(t *thread, nr int, r *sys.Regs) {
 	ctx.Regs.Rdi, ctx.Regs.Rsi, ctx.Regs.Rdx = r.Rdi, r.Rsi, r.Rdx
 	t.errand = false
 	o.popcornCall(t, nr, ctx, coherence.Home)
+}
+
+// leavesAtOnce sends t away from the very stop of its call, when the call is a
+// plain migration and nothing is in its way; false when it must be made in steps.
+func (o *origin) leavesAtOnce(t *thread, nr int, r *sys.Regs) bool {
+	call, _ := o.abi.Popcorn(nr)
+	n := coherence.NodeID(uint32(r.Rdi))
+	if call != syscalls.Migrate || r.Rsi != 0 || int32(r.Rdi) <= 0 || !o.canLeave(t, n) {
+		return false
+	}
+	ctx, err := guest.SaveWith(t.tid, r)
+	if err != nil {
+		return false
+	}
+	ctx.Result(0)
+	t.proposed, t.place, t.since = -1, n, sys.Monotonic()
+	t.to(leaving)
+	t.node = n
+	if err := o.sendAs(t, n, ctx); err != nil {
+		o.logf("thread %d cannot leave: %v", t.tid, err) // it is dying
+	}
+	return true
 }
 
 // popcornCall makes a popcorn call of the stopped thread t, whose user state
@@ -52,6 +77,17 @@ func (o *origin) popcornCall(t *thread, nr int, ctx *guest.Context, from coheren
 // popcornDone lets t go on with the call's result where it made it.
 func (o *origin) popcornDone(t *thread, ctx *guest.Context, ret int64, node coherence.NodeID) {
 	ctx.Result(uint64(ret))
+	if node != coherence.Home && t.where == atHome && o.canLeave(t, node) {
+		if t.since == 0 {
+			t.since = sys.Monotonic()
+		}
+		t.to(leaving)
+		t.node = node
+		if err := o.sendAs(t, node, ctx); err != nil {
+			o.logf("thread %d cannot leave: %v", t.tid, err) // it is dying
+		}
+		return
+	}
 	if err := ctx.Load(t.tid); err != nil {
 		o.logf("load thread %d: %v", t.tid, err)
 		return
@@ -84,12 +120,13 @@ func (o *origin) migrateCall(t *thread, ctx *guest.Context, nid int, uregs uint6
 	t.since = sys.Monotonic()
 	to := coherence.NodeID(nid)
 	t.place = to
-	before := ctx.Clone()
-	t.refused = func() { o.popcornDone(t, before, -int64(sys.EAGAIN), from) }
+	t.refused = func() { o.popcornDone(t, ctx, -int64(sys.EAGAIN), from) }
 	if uregs == 0 {
 		o.popcornDone(t, ctx, 0, to)
 		return
 	}
+	before := ctx.Clone()
+	t.refused = func() { o.popcornDone(t, before, -int64(sys.EAGAIN), from) }
 	o.peek(vm.Addr(uregs), uregsSize, func(b []byte, err error) {
 		if err != nil {
 			t.place, t.refused = from, nil

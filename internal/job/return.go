@@ -132,6 +132,10 @@ func (o *origin) land(t *thread, sig sys.Signal) {
 		l.ctx.Again(l.nr) // after the handler
 		l.reason = returnCall
 	}
+	if l.reason == returnPopcorn {
+		o.popcornCall(t, int(l.nr), l.ctx, l.from) // it is given the state after the call
+		return
+	}
 	if err := l.ctx.Load(t.tid); err != nil {
 		if !errors.Is(err, sys.ESRCH) {
 			o.fail(err)
@@ -139,9 +143,6 @@ func (o *origin) land(t *thread, sig sys.Signal) {
 		return
 	}
 	switch {
-	case l.reason == returnPopcorn:
-		o.popcornCall(t, int(l.nr), l.ctx, l.from)
-		return
 	case l.reason == returnRecalled && sig == 0 && t.place != coherence.Home:
 		o.depart(t, t.place) // on its way from one remote to another
 		return

@@ -203,11 +203,6 @@ func (r *remote) notified(events uint32) {
 		return
 	}
 	v.notif = n.ID
-	if v.recall { // its stop is on its way, but this wait keeps it
-		v.state, v.leaveWith = toLeave, n.Nr
-		answer(r.stub.Listener, v.notif, 0)
-		return
-	}
 	if _, ok := r.abi.Popcorn(n.Nr); ok {
 		r.leaveFromCall(v, n.Nr)
 		return

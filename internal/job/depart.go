@@ -220,14 +220,16 @@ func (o *origin) transmit(t *thread, ctx *guest.Context) {
 
 // announce tells a node the mappings that a thread needs at once.
 func (o *origin) announce(n coherence.NodeID, addrs ...uint64) {
+	told := &o.nodes[n].told
 	var ms []vm.Mapping
 	for _, a := range addrs {
-		if a == 0 {
+		if _, known := told.Find(vm.Addr(a)); known || a == 0 {
 			continue
 		}
 		m, ok, err := o.proc.MappingAt(vm.Addr(a))
 		if err == nil && ok && sharable(m.Kind) {
 			ms = append(ms, m)
+			told.Insert(m)
 		}
 	}
 	if len(ms) > 0 {

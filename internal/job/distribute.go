@@ -163,6 +163,12 @@ func (o *origin) join(n coherence.NodeID, f func(error)) {
 		o.joined(n, err)
 		return
 	}
+	st.told = vm.Set{}
+	for _, m := range ms {
+		if sharable(m.Kind) {
+			st.told.Insert(m)
+		}
+	}
 	o.send(n, wire.Header{Type: wire.TJoin, ID: uint64(o.epoch), Count: uint32(o.proc.PID)}, encodeMappings(ms))
 }
 

@@ -62,9 +62,18 @@ func (l *loop) close() {
 }
 
 // add runs f whenever fd is readable.
-func (l *loop) add(fd int, f func(events uint32)) error {
+func (l *loop) add(fd int, f func(events uint32)) error { return l.watch(fd, sys.EPOLLIN, f) }
+
+// edge is to be told once of what is new, and of the end of a stream.
+const edge = sys.EPOLLIN | sys.EPOLLRDHUP | sys.EPOLLET
+
+// addEdge runs f when something new can be read from fd: f reads everything, or
+// calls again. It spares the kernel looking at fd another time.
+func (l *loop) addEdge(fd int, f func(events uint32)) error { return l.watch(fd, edge, f) }
+
+func (l *loop) watch(fd int, events uint32, f func(events uint32)) error {
 	l.last++
-	if err := l.epoll.Add(fd, sys.EPOLLIN, l.last); err != nil {
+	if err := l.epoll.Add(fd, events, l.last); err != nil {
 		return fmt.Errorf("watch descriptor: %w", err)
 	}
 	l.handlers[l.last] = f
@@ -72,10 +81,11 @@ func (l *loop) add(fd int, f func(events uint32)) error {
 	return nil
 }
 
-// wantWrite also runs fd's handler when it is writable.
-func (l *loop) wantWrite(fd int, on bool) {
-	events := uint32(sys.EPOLLIN)
-	if on {
+// rearm runs the handler of fd, which was added by addEdge, in another turn if
+// there is still something to read or, when that is wanted, room to write.
+func (l *loop) rearm(fd int, write bool) {
+	events := uint32(edge)
+	if write {
 		events |= sys.EPOLLOUT
 	}
 	if t, ok := l.tokens[fd]; ok {
@@ -173,8 +183,12 @@ func (l *loop) runPosted() {
 }
 
 func (l *loop) runTimers() {
+	at, ok := l.deadline()
+	if !ok && len(l.timers) == 0 {
+		return
+	}
 	now := sys.Monotonic()
-	if at, ok := l.deadline(); ok && at <= now {
+	if ok && at <= now {
 		l.before()
 		l.expired()
 	}

@@ -11,6 +11,7 @@ import (
 	"popcorn/internal/pager"
 	"popcorn/internal/sys"
 	"popcorn/internal/syscalls"
+	"popcorn/internal/vm"
 	"popcorn/internal/wire"
 )
 
@@ -52,6 +53,9 @@ type nodeState struct {
 	joining []func(error)
 	failed  error
 	pid     int // of the stub
+	// told is mappings it has been told of and that have lost nothing since: it
+	// asks about what it lacks, so this only saves words.
+	told vm.Set
 }
 
 func newOrigin(s *supervisor) *origin {

@@ -259,7 +259,7 @@ func (s *supervisor) prepare() (err error) {
 		return err
 	}
 	for n, c := range s.peers {
-		if err := s.loop.add(c.FD(), func(events uint32) { s.receive(n, c, events) }); err != nil {
+		if err := s.loop.addEdge(c.FD(), func(events uint32) { s.receive(n, c, events) }); err != nil {
 			return err
 		}
 	}
@@ -323,12 +323,17 @@ func (s *supervisor) fromRun() {
 }
 
 func (s *supervisor) receive(n coherence.NodeID, c *wire.Conn, events uint32) {
-	if events&sys.EPOLLOUT != 0 {
-		if c.Flush() == nil && c.Queued() == 0 {
-			s.loop.wantWrite(c.FD(), false)
-		}
+	if events&sys.EPOLLOUT != 0 && c.Flush() == nil {
+		s.loop.rearm(c.FD(), c.Queued() > 0)
 	}
-	err := c.Recv(func(h wire.Header, payload []byte) error { return s.frame(n, h, payload) })
+	frame := func(h wire.Header, payload []byte) error { return s.frame(n, h, payload) }
+	err := c.Recv(frame)
+	for ended := events&(sys.EPOLLRDHUP|sys.EPOLLHUP|sys.EPOLLERR) != 0; err == nil && ended; {
+		err = c.Recv(frame) // until the end shows
+	}
+	if err == nil && c.More() {
+		s.loop.rearm(c.FD(), c.Queued() > 0 && !c.Held())
+	}
 	if err != nil && !s.loop.stopped {
 		s.loop.remove(c.FD())
 		c.Close()
@@ -372,7 +377,7 @@ func (s *supervisor) send(to coherence.NodeID, h wire.Header, payload ...[]byte)
 // watch has what is queued sent when the peer takes it.
 func (s *supervisor) watch(c *wire.Conn) {
 	if c.Queued() > 0 && !c.Held() {
-		s.loop.wantWrite(c.FD(), true)
+		s.loop.rearm(c.FD(), true)
 	}
 }
 
@@ -400,7 +405,7 @@ func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, untouched func(p pa
 	})
 	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Clock: sys.Monotonic,
 		Holds: uint64(s.epoch) << 48})
-	return s.loop.add(u.FD(), func(uint32) { s.pager.Readable() })
+	return s.loop.addEdge(u.FD(), func(uint32) { s.pager.Readable() })
 }
 
 // Minimum time a node keeps a page, so that it makes progress with it, and the

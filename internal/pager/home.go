@@ -29,10 +29,13 @@ type Home struct {
 	uffd  *sys.UFFD
 	// registered has a bit for every page under the userfaultfd.
 	registered map[vm.Chunk]*chunkBits
-	zero       [vm.PageSize]byte
-	present    [vm.ChunkPages]bool
-	zapping    vm.Run // by the butler, on errand; none when empty
-	errand     guest.Errand
+	// last is the mapping that was asked for last. Whatever takes something from
+	// it is told by Remapped; what adds to it may not be.
+	last    vm.Mapping
+	zero    [vm.PageSize]byte
+	present [vm.ChunkPages]bool
+	zapping vm.Run // by the butler, on errand; none when empty
+	errand  guest.Errand
 }
 
 type chunkBits [vm.ChunkPages / 64]uint64
@@ -59,6 +62,9 @@ func NewHome(g Guest, u *sys.UFFD) *Home {
 // Remapped tells that the kernel dropped or replaced the mappings in r, and the
 // registrations with them.
 func (h *Home) Remapped(r vm.Range) {
+	if h.last.Overlaps(r) {
+		h.last = vm.Mapping{}
+	}
 	if first, last := r.Start.Chunk(), (r.End - 1).Chunk(); uint64(last-first) < uint64(len(h.registered)) {
 		for c := first; c <= last; c++ {
 			h.unregistered(c, r)
@@ -85,18 +91,28 @@ func (h *Home) unregistered(c vm.Chunk, r vm.Range) {
 	}
 }
 
-// register makes sure page p's surroundings are under the userfaultfd and tells
-// the mapping.
-func (h *Home) register(p vm.Page) (vm.Mapping, error) {
-	m, ok, err := h.guest.MappingAt(p.Addr())
-	if err != nil {
-		return m, err
+// mapping is that of page p, which must be fit to be granted in mode.
+func (h *Home) mapping(p vm.Page, mode coherence.Mode) (vm.Mapping, error) {
+	if h.last.Contains(p.Addr()) && allows(h.last, mode) {
+		return h.last, nil
 	}
-	if !ok {
+	m, ok, err := h.guest.MappingAt(p.Addr())
+	switch {
+	case err != nil:
+		return m, err
+	case !ok, !allows(m, mode):
 		return m, ErrNoMapping
 	}
-	if m.Kind != vm.Coherent {
-		return m, nil
+	h.last = m
+	return m, nil
+}
+
+// register makes sure page p's surroundings are under the userfaultfd and tells
+// the mapping, which must be fit to be granted in mode.
+func (h *Home) register(p vm.Page, mode coherence.Mode) (vm.Mapping, error) {
+	m, err := h.mapping(p, mode)
+	if err != nil || m.Kind != vm.Coherent {
+		return m, err
 	}
 	c := p.Chunk()
 	bits := h.registered[c]
@@ -135,12 +151,9 @@ type part struct {
 func (h *Home) parts(r vm.Run, mode coherence.Mode) ([]part, error) {
 	var out []part
 	for at := r.First; at < r.End(); {
-		m, err := h.register(at)
+		m, err := h.register(at, mode)
 		if err != nil {
 			return nil, err
-		}
-		if !allows(m, mode) {
-			return nil, ErrNoMapping
 		}
 		end := min(m.End.Page(), r.End(), (at.Chunk() + 1).Page())
 		out = append(out, part{vm.Run{First: at, N: uint32(end - at)}, m.Kind})
@@ -340,8 +353,8 @@ func (h *Home) Bound(p vm.Page, n uint32) uint32 {
 // thread ever touched; from now on home faults on them. It answers the machine's
 // hook of that name.
 func (h *Home) Untouched(p vm.Page) (vm.Run, bool) {
-	m, err := h.register(p)
-	if err != nil || !allows(m, coherence.Exclusive) {
+	m, err := h.register(p, coherence.Exclusive)
+	if err != nil {
 		return vm.Run{}, false
 	}
 	c := p.Chunk()

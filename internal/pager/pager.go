@@ -102,17 +102,19 @@ func (p *Pager) Err() error { return p.failed }
 // Machine is the law, for its figures.
 func (p *Pager) Machine() *coherence.Machine { return p.m }
 
-// Readable collects faults from the userfaultfd and serves them.
+// Readable collects all faults from the userfaultfd and serves them.
 func (p *Pager) Readable() {
-	n, err := p.cfg.UFFD.TryFaults(p.faults[:])
-	if err != nil {
-		if !errors.Is(err, sys.EAGAIN) {
-			p.fail(fmt.Errorf("read faults: %w", err))
+	for n := len(p.faults); n == len(p.faults); {
+		var err error
+		if n, err = p.cfg.UFFD.TryFaults(p.faults[:]); err != nil {
+			if !errors.Is(err, sys.EAGAIN) {
+				p.fail(fmt.Errorf("read faults: %w", err))
+			}
+			return
 		}
-		return
-	}
-	for _, f := range p.faults[:n] {
-		p.fault(f)
+		for _, f := range p.faults[:n] {
+			p.fault(f)
+		}
 	}
 }
 

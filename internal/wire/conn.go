@@ -23,8 +23,9 @@ const (
 )
 
 // Conn is one peer. It belongs to one thread: no method may be called from two
-// threads at once. Poll its descriptor level-triggered, for input always and
-// for output while Queued is not zero.
+// threads at once. Poll its descriptor for input always and for output while
+// Queued is not zero; edge-triggered, call Recv again while More says so, and until
+// it fails once the poll tells the stream's end.
 type Conn struct {
 	s     stream
 	limit int
@@ -37,6 +38,7 @@ type Conn struct {
 
 	in   []byte
 	r, w int // in[r:w] is received and not yet dispatched
+	more bool
 	rErr error
 }
 
@@ -181,6 +183,7 @@ func (c *Conn) Flush() error {
 // call. Otherwise the error is final: io.EOF (by errors.Is) when the peer is
 // gone, *ProtocolError when it sends garbage, ErrClosed.
 func (c *Conn) Recv(handle func(Header, []byte) error) error {
+	c.more = true
 	for budget := turnBudget; ; {
 		if err := c.dispatch(handle); err != nil {
 			return err
@@ -196,7 +199,7 @@ func (c *Conn) Recv(handle func(Header, []byte) error) error {
 		c.w += n
 		budget -= n
 		if n < len(room) {
-			budget = 0 // the socket is empty: save the read that says so
+			budget, c.more = 0, false // the socket is empty: save the read that says so
 		}
 	}
 }
@@ -247,9 +250,13 @@ func (c *Conn) room() []byte {
 	return c.in[c.w:]
 }
 
+// More tells whether the last Recv may have left something in the socket.
+func (c *Conn) More() bool { return c.more }
+
 func (c *Conn) readEnd(err error) error {
 	switch {
 	case errors.Is(err, sys.EAGAIN):
+		c.more = false
 		return nil
 	case err == io.EOF && c.w == c.r:
 		c.rErr = io.EOF

@@ -10,8 +10,11 @@
 // # The shell's part
 //
 // After every call, Drain and execute the effects in order, until Drain has
-// nothing more. All effects are executed synchronously; Failed reports one that
-// could not be, before anything else is done with the machine.
+// nothing more: home takes that as the word that its grants have left. Failed
+// reports an effect that could not be executed, before anything else is done with
+// the machine. All effects are executed synchronously, but for a zap (Drop, and
+// that of a Take): it may be left until what the step sends has left, if it ends
+// before an Install, Unprotect, Wake or Held and before the next step.
 //
 //   - SendData reads pages (Op says how) and sends them with Msg. A page that was
 //     never touched locally reads as zeros.

@@ -49,6 +49,42 @@ func TestLoopPost(t *testing.T) {
 	}
 }
 
+// TestLoopSettles: what an earlier handler began is ended before any other runs,
+// be it of a descriptor, a timer or posted.
+func TestLoopSettles(t *testing.T) {
+	l := testLoop(t)
+	begun, left := false, 6
+	l.before = func() { begun = false }
+	handler := func() {
+		if begun {
+			t.Error("a handler runs before the work of the one before is done")
+		}
+		begun = true
+		if left--; left == 0 {
+			l.stop()
+		}
+	}
+	for range 2 {
+		bell, err := sys.NewEventFD()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { bell.Close() })
+		if err := l.add(bell.FD(), func(uint32) { bell.Drain(); handler() }); err != nil {
+			t.Fatal(err)
+		}
+		bell.Signal()
+		l.after(0, handler)
+		l.post(handler)
+	}
+	if err := l.run(); err != nil {
+		t.Fatal(err)
+	}
+	if left > 0 {
+		t.Errorf("%d handlers did not run", left)
+	}
+}
+
 // TestLoopTimers: timers run in the order of their times, however late the
 // turn, cancelled ones not at all, and one may set or cancel others.
 func TestLoopTimers(t *testing.T) {

@@ -25,6 +25,7 @@ type arena struct {
 	fd      map[string]int
 	onRead  func()
 	onZap   func()
+	onEnd   func()
 	zapped  []uint64
 	ended   error
 }
@@ -121,6 +122,9 @@ func (a *arena) BeginByButler(nr uint64, args ...uint64) (guest.Errand, error) {
 func (a *arena) EndByButler(e guest.Errand) (uint64, error) {
 	if int(e) != len(a.zapped) {
 		a.t.Fatalf("waited for errand %d of %d", e, len(a.zapped))
+	}
+	if a.onEnd != nil {
+		a.onEnd()
 	}
 	return 0, a.ended
 }

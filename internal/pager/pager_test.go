@@ -3,6 +3,7 @@ package pager
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,7 @@ type pair struct {
 	there      *paper
 	unmapped   []vm.Page
 	wire       []func() // frames on their way, in order
+	onSend     func(wire.Header)
 }
 
 func newPair(t *testing.T, pages int) *pair {
@@ -76,6 +78,9 @@ func newPair(t *testing.T, pages int) *pair {
 	}
 	to := func(other **Pager, self coherence.NodeID) func(coherence.NodeID, wire.Header, ...[]byte) {
 		return func(_ coherence.NodeID, h wire.Header, payload ...[]byte) {
+			if p.onSend != nil {
+				p.onSend(h)
+			}
 			b := bytes.Join(payload, nil)
 			p.wire = append(p.wire, func() { check(t, (*other).Receive(self, h, b)) })
 		}
@@ -144,6 +149,27 @@ func TestAPageGoesAndComesBack(t *testing.T) {
 	}
 	if p.home.Stats.Sent != 1 || p.home.Stats.Received != 1 || p.home.Stats.Read.Count != 1 {
 		t.Fatalf("counted %+v", p.home.Stats)
+	}
+}
+
+// TestTheZapFollowsTheGrant: it begins when the grant has left, and who asks for
+// what comes next waits for its end.
+func TestTheZapFollowsTheGrant(t *testing.T) {
+	p := newPair(t, 1)
+	check(t, <-p.store(0, 'h'))
+	var order []string
+	p.onSend = func(h wire.Header) {
+		if kind, _, _ := wire.UnpackAux(h.Aux); coherence.Kind(kind) == coherence.Grant {
+			order = append(order, "grant")
+		}
+	}
+	p.onZap = func() { order = append(order, "zap") }
+	p.onEnd = func() { order = append(order, "end") }
+	p.remoteFault(p.page(0), true)
+	p.home.Settle()
+	p.home.Settle() // nothing more
+	if got := strings.Join(order, " "); got != "grant zap end" {
+		t.Fatalf("in order: %s", got)
 	}
 }
 

@@ -62,6 +62,11 @@ func realPrograms(t *testing.T) []program {
 		{name: "sort", command: command{path: "sort", args: []string{"--parallel=4", "-S", "64M", text}}, threaded: true},
 		{name: "sort-spill", command: command{path: "sort", args: []string{"--parallel=2", "-S", "1M", "-T", ".", text}}},
 	}
+	// Compiled as a user would; the Go program's run time has threads of its own.
+	for _, file := range []string{"guests/omp_sum.c", "guests/omp_dynamic.c", "guests/go_busy/main.go"} {
+		g := readGuest(t, file)
+		list = append(list, program{name: g.name, command: command{path: g.build(t), args: g.args()}, threaded: soak() > 0})
+	}
 	for i := range list {
 		p := &list[i]
 		p.deadline = full(90*time.Second, 20*time.Minute)

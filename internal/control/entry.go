@@ -1,8 +1,6 @@
 package control
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,13 +27,6 @@ const (
 	socketSuffix = ".sock"
 	entrySuffix  = ".json"
 )
-
-// NewID returns a fresh job id: eight hexadecimal digits.
-func NewID() string {
-	var b [4]byte
-	rand.Read(b[:]) // never fails: crypto/rand
-	return hex.EncodeToString(b[:])
-}
 
 // Dir is where this user's control sockets are: $XDG_RUNTIME_DIR/popcorn, for
 // root without one /run/popcorn, and for others a private folder in the

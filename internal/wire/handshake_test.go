@@ -17,7 +17,7 @@ func hello(node uint16) Hello {
 	return Hello{Job: [16]byte{1, 2, 3}, Node: node, Lane: 5, Secret: secret}
 }
 
-func listen(t *testing.T) *Listener {
+func listen(t testing.TB) *Listener {
 	t.Helper()
 	l, err := Listen("127.0.0.1:0")
 	if err != nil {
@@ -34,7 +34,7 @@ type met struct {
 }
 
 // meet lets a dialer and an answerer find each other over TCP.
-func meet(t *testing.T, dialer, answerer Hello) (d, a met) {
+func meet(t testing.TB, dialer, answerer Hello) (d, a met) {
 	t.Helper()
 	l := listen(t)
 	done := make(chan met)

@@ -264,6 +264,11 @@ func TestFalseAnswererIsRefused(t *testing.T) {
 }
 
 func TestSilentPeerEndsWithContext(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { answerSilence(t, hello(0)) })
+	t.Run("tls", func(t *testing.T) { answerSilence(t, trusted(t, authority(), 0)) })
+}
+
+func answerSilence(t *testing.T, me Hello) {
 	l := listen(t)
 	c, err := net.Dial("tcp", l.Addr())
 	if err != nil {
@@ -276,7 +281,7 @@ func TestSilentPeerEndsWithContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, _, err := Answer(ctx, tcp, hello(0)); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := Answer(ctx, tcp, me); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	if _, err := io.ReadAll(c); err != nil {

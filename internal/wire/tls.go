@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 )
 
@@ -82,7 +83,9 @@ func rejectTLS(tcp net.Conn, role byte, err error) error {
 		}
 		he.ByPeer = true // it has answered us with a refusal
 	}
-	linger(tcp) // or the alert that says why is lost
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		linger(tcp) // or the alert that says why is lost
+	}
 	return err
 }
 

@@ -1,6 +1,9 @@
 package wire
 
 import (
+	"errors"
+	"io"
+	"runtime"
 	"testing"
 
 	"popcorn/internal/sys"
@@ -54,6 +57,79 @@ func BenchmarkFrame(b *testing.B) {
 	defer y.Close()
 	b.Run("socket", run(x, y, 1))
 	b.Run("socket-16", run(x, y, 16))
+}
+
+// BenchmarkRoundTrip is a question of 64 bytes and a page for an answer, between
+// two event loops on threads of their own: what a read fault asks of the wire.
+func BenchmarkRoundTrip(b *testing.B) {
+	ca, err := NewAuthority(hello(0).Job)
+	if err != nil {
+		b.Fatal(err)
+	}
+	dialer, answerer := hello(1), hello(0)
+	b.Run("tcp", func(b *testing.B) { roundTrips(b, dialer, answerer) })
+	for _, h := range []*Hello{&dialer, &answerer} {
+		c, err := ca.Issue(h.Node)
+		if err != nil {
+			b.Fatal(err)
+		}
+		h.Credentials = &c
+	}
+	b.Run("tls", func(b *testing.B) { roundTrips(b, dialer, answerer) })
+}
+
+func roundTrips(b *testing.B, dialer, answerer Hello) {
+	d, a := meet(b, dialer, answerer)
+	if d.err != nil || a.err != nil {
+		b.Fatal(d.err, a.err)
+	}
+	done := make(chan error)
+	page := pattern(vm.PageSize, 1)
+	go func() {
+		done <- turnsOf(a.c, func(Header, []byte) error { return a.c.Send(Header{Type: TCoherence}, page) })
+	}()
+	ask := func() error { return d.c.Send(Header{Type: TCoherence}, page[:64-HeaderSize]) }
+	n := 0
+	b.ResetTimer()
+	if err := ask(); err != nil {
+		b.Fatal(err)
+	}
+	err := turnsOf(d.c, func(Header, []byte) error {
+		if n++; n < b.N {
+			return ask()
+		}
+		return io.EOF
+	})
+	b.StopTimer()
+	d.c.Close()
+	if other := <-done; err != io.EOF || !errors.Is(other, io.EOF) {
+		b.Error(err, other)
+	}
+	a.c.Close()
+}
+
+// turnsOf is an event loop of one peer, until handle or the peer ends it.
+func turnsOf(c *Conn, handle func(Header, []byte) error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	e, err := sys.NewEpoll()
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	const edge = sys.EPOLLIN | sys.EPOLLRDHUP | sys.EPOLLET
+	err = e.Add(c.FD(), edge, 1)
+	for events := make([]sys.Event, 1); err == nil; {
+		if _, err = e.Wait(events, -1); err == nil {
+			err = c.Recv(handle)
+		} else if err == sys.EINTR { // Go's own signals
+			err = nil
+		}
+		if err == nil && (c.More() || c.Queued() > 0) {
+			err = errors.New("a page fills the socket")
+		}
+	}
+	return err
 }
 
 func BenchmarkIsZero(b *testing.B) {

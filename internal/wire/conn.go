@@ -58,9 +58,14 @@ func (c *Conn) FD() int {
 	return c.s.fd()
 }
 
-// Queued is the bytes that wait for Flush. While it is not zero the loop must
-// poll for output.
-func (c *Conn) Queued() int { return c.out.size }
+// Queued is the bytes that wait for Flush, encrypted or not. While it is not
+// zero the loop must poll for output.
+func (c *Conn) Queued() int {
+	if c.wErr != nil {
+		return 0
+	}
+	return c.out.size + c.s.pending()
+}
 
 // Send transmits a frame of h and the payloads one after another, copying what
 // the kernel does not take at once; the payloads are the caller's again when
@@ -96,8 +101,8 @@ func (c *Conn) admit(t Type, size int) error {
 		return fmt.Errorf("send frame: no such type: %d", uint8(t))
 	case size > MaxPayload:
 		return fmt.Errorf("send %v: payload of %d bytes, at most %d", t, size, MaxPayload)
-	case c.out.size+HeaderSize+size > c.limit:
-		return fmt.Errorf("send %v: %w: %d bytes wait", t, ErrQueueFull, c.out.size)
+	case c.Queued()+HeaderSize+size > c.limit:
+		return fmt.Errorf("send %v: %w: %d bytes wait", t, ErrQueueFull, c.Queued())
 	}
 	return nil
 }
@@ -161,16 +166,16 @@ func (c *Conn) Flush() error {
 	if c.wErr != nil {
 		return c.wErr
 	}
-	for budget := turnBudget; c.out.size > 0 && budget > 0; {
+	for budget := turnBudget; c.Queued() > 0 && budget > 0; {
 		c.vecs = c.out.bufs(c.vecs[:0], maxVectors)
 		n, err := c.write()
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			return nil
-		}
 		c.out.drop(n)
+		if n == 0 || c.s.pending() > 0 {
+			return nil // the kernel takes no more
+		}
 		budget -= n
 	}
 	return nil
@@ -181,26 +186,24 @@ func (c *Conn) Flush() error {
 // Send on this Conn and Close it, but not call Recv. An error of handle ends
 // Recv and is returned as it is; the frames behind that one come with the next
 // call. Otherwise the error is final: io.EOF (by errors.Is) when the peer is
-// gone, *ProtocolError when it sends garbage, ErrClosed.
+// gone (io.ErrUnexpectedEOF too when that was within a frame, or without the
+// goodbye of TLS), *ProtocolError or ErrRecord when it sends garbage, ErrClosed.
 func (c *Conn) Recv(handle func(Header, []byte) error) error {
 	c.more = true
+	last := false
 	for budget := turnBudget; ; {
-		if err := c.dispatch(handle); err != nil {
+		if err := c.dispatch(handle); err != nil || last {
 			return err
 		}
-		if budget <= 0 {
-			return nil
-		}
 		room := c.room()
-		n, err := c.s.read(room)
-		if err != nil {
-			return c.readEnd(err)
+		n, err := c.s.read(room, budget > 0)
+		if err != nil && n == 0 {
+			return c.readEnd(err, budget > 0)
 		}
 		c.w += n
+		last = err == nil && n < len(room) // save the read that says so
+		c.more = !last || budget <= 0 || c.s.pending() > 0
 		budget -= n
-		if n < len(room) {
-			budget, c.more = 0, false // the socket is empty: save the read that says so
-		}
 	}
 }
 
@@ -250,13 +253,14 @@ func (c *Conn) room() []byte {
 	return c.in[c.w:]
 }
 
-// More tells whether the last Recv may have left something in the socket.
+// More tells whether to poll anew, for output too while Queued is not zero: the
+// last Recv may have left something in the socket, or has something to send.
 func (c *Conn) More() bool { return c.more }
 
-func (c *Conn) readEnd(err error) error {
+func (c *Conn) readEnd(err error, fresh bool) error {
 	switch {
 	case errors.Is(err, sys.EAGAIN):
-		c.more = false
+		c.more = !fresh || c.s.pending() > 0
 		return nil
 	case err == io.EOF && c.w == c.r:
 		c.rErr = io.EOF

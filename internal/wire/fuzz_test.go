@@ -16,8 +16,8 @@ type cutStream struct {
 	dry        bool
 }
 
-func (s *cutStream) read(b []byte) (int, error) {
-	if s.dry {
+func (s *cutStream) read(b []byte, fresh bool) (int, error) {
+	if s.dry || !fresh {
 		s.dry = false
 		return 0, sys.EAGAIN
 	}
@@ -34,6 +34,7 @@ func (s *cutStream) read(b []byte) (int, error) {
 }
 
 func (s *cutStream) writev([][]byte) (int, error) { return 0, sys.EPIPE }
+func (s *cutStream) pending() int                 { return 0 }
 func (s *cutStream) fd() int                      { return -1 }
 func (s *cutStream) close()                       {}
 

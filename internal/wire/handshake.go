@@ -17,7 +17,8 @@ import (
 //	answerer -> verdict, proof        the same with the other role
 //
 // The dialer proves itself first, so that a stranger learns nothing computed
-// from the secret.
+// from the secret. With credentials all of it is inside TLS, where both ends
+// have shown a certificate of the job's authority before.
 
 // minSecret is the shortest secret in bytes: what can be guessed proves nothing.
 const minSecret = 16
@@ -45,6 +46,8 @@ func judge(me, peer Hello) Reason {
 		return WrongJob
 	case me.Node == peer.Node:
 		return SameNode
+	case me.peer != nil && *me.peer != peer.Node:
+		return WrongNode
 	}
 	return Accepted
 }

@@ -17,7 +17,7 @@ func hello(node uint16) Hello {
 	return Hello{Job: [16]byte{1, 2, 3}, Node: node, Lane: 5, Secret: secret}
 }
 
-func listen(t *testing.T) *Listener {
+func listen(t testing.TB) *Listener {
 	t.Helper()
 	l, err := Listen("127.0.0.1:0")
 	if err != nil {
@@ -34,7 +34,7 @@ type met struct {
 }
 
 // meet lets a dialer and an answerer find each other over TCP.
-func meet(t *testing.T, dialer, answerer Hello) (d, a met) {
+func meet(t testing.TB, dialer, answerer Hello) (d, a met) {
 	t.Helper()
 	l := listen(t)
 	done := make(chan met)
@@ -264,6 +264,11 @@ func TestFalseAnswererIsRefused(t *testing.T) {
 }
 
 func TestSilentPeerEndsWithContext(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { answerSilence(t, hello(0)) })
+	t.Run("tls", func(t *testing.T) { answerSilence(t, trusted(t, authority(), 0)) })
+}
+
+func answerSilence(t *testing.T, me Hello) {
 	l := listen(t)
 	c, err := net.Dial("tcp", l.Addr())
 	if err != nil {
@@ -276,7 +281,7 @@ func TestSilentPeerEndsWithContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, _, err := Answer(ctx, tcp, hello(0)); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := Answer(ctx, tcp, me); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	if _, err := io.ReadAll(c); err != nil {

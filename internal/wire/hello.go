@@ -24,6 +24,10 @@ const (
 // magic begins a hello.
 const magic = "popcorn\n"
 
+// clientHello begins what a supervisor with credentials says first: the type
+// and the major version of a TLS record.
+var clientHello = [2]byte{22, 3}
+
 // Roles, part of the hello and of the proof: an answer is never a valid
 // question, so nothing an end said can be sent back to it.
 const (
@@ -37,6 +41,12 @@ type Hello struct {
 	Node   uint16   // the node's number
 	Lane   uint16   // which of the connections between two nodes; the dialer says, the answerer repeats
 	Secret []byte   // proves membership of the job; never sent, empty in what is received
+
+	// Credentials, unless nil, have the connection encrypted; the peer must
+	// have some of the same authority. Never sent, nil in what is received.
+	Credentials *Credentials
+
+	peer *uint16 // the number in the peer's certificate, if there is one
 }
 
 // Reason is why a handshake was refused.
@@ -44,12 +54,15 @@ type Reason uint8
 
 // The reasons. The numbers are sent, so they do not change.
 const (
-	Accepted    Reason = iota
-	NotPopcorn         // the other end speaks another protocol
-	BadVersion         // another version of this one
-	WrongJob           // another job
-	WrongSecret        // the same job id without its secret
-	SameNode           // the other end claims our own number
+	Accepted       Reason = iota
+	NotPopcorn            // the other end speaks another protocol
+	BadVersion            // another version of this one
+	WrongJob              // another job
+	WrongSecret           // the same job id without its secret
+	SameNode              // the other end claims our own number
+	WrongNode             // the other end claims a number that is not the one in its certificate
+	OneSided              // one end has credentials for TLS, the other has none
+	BadCertificate        // of another authority, out of date, or not a node's; not sent in a hello
 	reasonEnd
 )
 
@@ -60,9 +73,14 @@ var (
 	ErrJob        = errors.New("another job")
 	ErrSecret     = errors.New("wrong secret")
 	ErrSameNode   = errors.New("same node number")
+	ErrWrongNode  = errors.New("the certificate names another node")
+	ErrOneSided   = errors.New("one end has credentials for TLS, the other has none")
+	// ErrCertificate comes with what package x509 says.
+	ErrCertificate = errors.New("certificate not trusted")
 )
 
-var reasonErrors = [reasonEnd]error{nil, ErrNotPopcorn, ErrVersion, ErrJob, ErrSecret, ErrSameNode}
+var reasonErrors = [reasonEnd]error{nil, ErrNotPopcorn, ErrVersion, ErrJob, ErrSecret, ErrSameNode,
+	ErrWrongNode, ErrOneSided, ErrCertificate}
 
 // HandshakeError is a refusal.
 type HandshakeError struct {
@@ -70,6 +88,7 @@ type HandshakeError struct {
 	ByPeer bool   // the other end refused us; otherwise we refused it
 	Ours   uint16 // protocol versions; Theirs is 0 when not known
 	Theirs uint16
+	Cause  error // what was found out, may be nil
 }
 
 func (e *HandshakeError) Error() string {
@@ -77,15 +96,25 @@ func (e *HandshakeError) Error() string {
 	if e.ByPeer {
 		b.WriteString("refused by the peer: ")
 	}
-	fmt.Fprintf(&b, "%v", e.Unwrap())
+	fmt.Fprintf(&b, "%v", e.sentinel())
+	if e.Cause != nil {
+		fmt.Fprintf(&b, ": %v", e.Cause)
+	}
 	if e.Reason == BadVersion {
 		fmt.Fprintf(&b, ": ours %d, theirs %d; install the same version of popcorn on both", e.Ours, e.Theirs)
 	}
 	return b.String()
 }
 
-// Unwrap is the sentinel of e's reason.
-func (e *HandshakeError) Unwrap() error {
+// Unwrap is the sentinel of e's reason, and the cause if there is one.
+func (e *HandshakeError) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.sentinel()}
+	}
+	return []error{e.sentinel(), e.Cause}
+}
+
+func (e *HandshakeError) sentinel() error {
 	if e.Reason == Accepted || e.Reason >= reasonEnd {
 		return fmt.Errorf("reason %d", e.Reason)
 	}
@@ -113,6 +142,9 @@ func makeHello(h Hello, role byte, reason Reason, nonce [nonceSize]byte) helloBy
 // version in the given role.
 func (b *helloBytes) parse(role byte) (Hello, Reason, error) {
 	version := binary.LittleEndian.Uint16(b[8:])
+	if [2]byte(b[:2]) == clientHello {
+		return Hello{}, 0, &HandshakeError{Reason: OneSided, Ours: Version}
+	}
 	if string(b[:8]) != magic {
 		return Hello{}, 0, &HandshakeError{Reason: NotPopcorn, Ours: Version}
 	}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -62,7 +63,7 @@ func (l *Listener) AcceptTCP(ctx context.Context) (*net.TCPConn, error) {
 
 // Answer shakes hands as the accepting side and takes tcp over, also on error.
 func Answer(ctx context.Context, tcp *net.TCPConn, me Hello) (*Conn, Hello, error) {
-	return shake(ctx, tcp, me, answer)
+	return shake(ctx, tcp, me, roleAnswer)
 }
 
 // Dial connects to a supervisor of the same job and shakes hands. Errors:
@@ -73,14 +74,25 @@ func Dial(ctx context.Context, addr string, me Hello) (*Conn, Hello, error) {
 	if err != nil {
 		return nil, Hello{}, fmt.Errorf("dial peer: %w", err)
 	}
-	return shake(ctx, c.(*net.TCPConn), me, greet)
+	return shake(ctx, c.(*net.TCPConn), me, roleDial)
 }
 
-// shake runs one half of the handshake and turns tcp into a Conn.
-func shake(ctx context.Context, tcp *net.TCPConn, me Hello, half func(net.Conn, Hello) (Hello, error)) (*Conn, Hello, error) {
+// shake runs our half of the handshake and turns tcp into a Conn.
+func shake(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (*Conn, Hello, error) {
 	var peer Hello
+	var enc *tlsStream
+	half := greet
+	if role == roleAnswer {
+		half = answer
+	}
 	err := withDeadline(ctx, HandshakeTimeout, tcp.SetDeadline, func() (err error) {
-		peer, err = half(tcp, me)
+		if me.Credentials == nil {
+			peer, err = half(tcp, me)
+			return err
+		}
+		if enc, err = encrypt(tcp, me, role); err == nil {
+			peer, err = shakeInside(enc.tls, me, half)
+		}
 		return err
 	})
 	if err != nil {
@@ -88,13 +100,28 @@ func shake(ctx context.Context, tcp *net.TCPConn, me Hello, half func(net.Conn, 
 		tcp.Close()
 		return nil, Hello{}, fmt.Errorf("shake hands with %v: %w", addr, err)
 	}
-	c, err := adopt(tcp)
+	c, err := adopt(tcp, enc)
 	return c, peer, err
 }
 
+// shakeInside runs half inside TLS. A dialer hears only now that its
+// certificate was refused.
+func shakeInside(c *tls.Conn, me Hello, half func(net.Conn, Hello) (Hello, error)) (Hello, error) {
+	node, err := certified(c.ConnectionState(), me.Job)
+	if err != nil {
+		return Hello{}, err
+	}
+	me.peer = &node
+	peer, err := half(c, me)
+	if err != nil && isAlert(err, remoteAlert) {
+		err = tlsRefusal(err)
+	}
+	return peer, err
+}
+
 // adopt takes the descriptor from the net package, whose poller must not know
-// it any more.
-func adopt(tcp *net.TCPConn) (*Conn, error) {
+// it any more. enc, unless nil, goes on over it.
+func adopt(tcp *net.TCPConn, enc *tlsStream) (*Conn, error) {
 	fd, err := sys.TakeFD(tcp)
 	if err != nil {
 		tcp.Close()
@@ -103,6 +130,9 @@ func adopt(tcp *net.TCPConn) (*Conn, error) {
 	if err := errors.Join(sys.SetNonblock(fd, true), sys.SetNoDelay(fd, true)); err != nil {
 		sys.Close(fd)
 		return nil, fmt.Errorf("set up connection: %w", err)
+	}
+	if enc != nil {
+		return newConn(enc.over(fdStream(fd))), nil
 	}
 	return NewConn(fd), nil
 }

@@ -12,8 +12,13 @@ import (
 // capacity bytes between Send and Recv as a socket would; what is above that
 // stays Queued at the sender until Flush.
 func Pipe(capacity int) (*Conn, *Conn) {
+	a, b := memStreams(capacity)
+	return newConn(a), newConn(b)
+}
+
+func memStreams(capacity int) (a, b memStream) {
 	ab, ba := &memory{limit: capacity}, &memory{limit: capacity}
-	return newConn(memStream{in: ba, out: ab}), newConn(memStream{in: ab, out: ba})
+	return memStream{in: ba, out: ab}, memStream{in: ab, out: ba}
 }
 
 // memory is one direction. The two ends may belong to different threads.
@@ -26,7 +31,10 @@ type memory struct {
 
 type memStream struct{ in, out *memory }
 
-func (s memStream) read(b []byte) (int, error) {
+func (s memStream) read(b []byte, fresh bool) (int, error) {
+	if !fresh {
+		return 0, sys.EAGAIN
+	}
 	m := s.in
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -60,7 +68,8 @@ func (s memStream) writev(bufs [][]byte) (int, error) {
 	return n, nil
 }
 
-func (s memStream) fd() int { return -1 }
+func (s memStream) pending() int { return 0 }
+func (s memStream) fd() int      { return -1 }
 
 func (s memStream) close() {
 	for _, m := range []*memory{s.in, s.out} {

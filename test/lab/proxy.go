@@ -1,0 +1,6 @@
+package lab
+
+// Proxy placeholder
+type Proxy struct{}
+
+func (p *Proxy) Close() {}

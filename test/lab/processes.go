@@ -19,6 +19,8 @@ type Process struct {
 	Name  string
 	State string // one letter, proc_pid_stat(5)
 
+	stopping bool // SIGSTOP is pending
+
 	outer int    // on the machine
 	ns    string // its process namespace
 }
@@ -73,6 +75,9 @@ func readProcess(outer int, namespace string) (Process, bool) {
 			p.Name = strings.TrimSpace(value)
 		case "State":
 			p.State = strings.TrimSpace(value)[:1]
+		case "SigPnd", "ShdPnd":
+			set, _ := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			p.stopping = p.stopping || set>>(unix.SIGSTOP-1)&1 != 0
 		case "NSpid":
 			ids := strings.Fields(value)
 			p.PID, _ = strconv.Atoi(ids[len(ids)-1])
@@ -112,8 +117,10 @@ func (p Process) signal(sig sys.Signal) error {
 const frozenIn = time.Second
 
 // Freeze stops every process of the host by SIGSTOP, those too that are made
-// meanwhile, and waits for them to stop. Process 1, which does nothing, is left
-// alone: it must see the end of the test.
+// meanwhile, and waits for them to stop. One that is in the kernel and waits
+// there for another, which was stopped, stops when it leaves; so a thread that
+// waits for a page of a userfaultfd. Process 1, which does nothing but start and
+// bury commands, is left alone: it must see the end of the test.
 func (h *Host) Freeze() error {
 	sent := map[int]bool{}
 	for end := time.Now().Add(frozenIn); ; time.Sleep(time.Millisecond) { // a stranger's stop is signalled to nobody
@@ -121,24 +128,27 @@ func (h *Host) Freeze() error {
 		if err != nil {
 			return err
 		}
-		settled := true
-		for _, p := range list {
-			if p.PID == 1 || sent[p.outer] && strings.Contains("TtDZX", p.State) {
-				continue
-			}
-			settled = false
+		late := time.Now().After(end)
+		going := slices.DeleteFunc(list, func(p Process) bool { return p.PID == 1 || sent[p.outer] && p.still(late) })
+		if len(going) == 0 {
+			return nil
+		}
+		if late {
+			return fmt.Errorf("freeze host %s: still running after %v: %v", h.Name, frozenIn, going)
+		}
+		for _, p := range going {
 			if !sent[p.outer] {
 				sent[p.outer] = true
 				p.signal(unix.SIGSTOP) // ESRCH: it has ended by itself
 			}
 		}
-		if settled {
-			return nil
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("freeze host %s: still running after %v: %v", h.Name, frozenIn, list)
-		}
 	}
+}
+
+// still tells whether a process that was sent SIGSTOP does nothing more. Late,
+// having it pending is enough.
+func (p Process) still(late bool) bool {
+	return strings.Contains("TtDZX", p.State) || late && p.stopping
 }
 
 // Thaw lets everything on the host go on.

@@ -12,6 +12,7 @@
 //     sit in a system call.
 //   - faults_test.go kills, at random moments, each process a job is made of.
 //   - wronguse_test.go uses it wrongly.
+//   - hosts_test.go runs jobs on hosts made by package lab.
 //
 // Every command runs natively once and then in each [variant]. Standard output
 // and exit code must be equal. A run that does not end in time is diagnosed

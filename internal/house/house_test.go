@@ -73,6 +73,8 @@ func TestImportsOfFakes(t *testing.T) {
 		"pure on pure":          {in("coherence", "popcorn/internal/vm", "fmt", "encoding/binary"), ""},
 		"a tool":                {pkg{ImportPath: "popcorn/internal/guest/gen", Name: "main", Imports: []string{"syscall"}}, ""},
 		"the command":           {pkg{ImportPath: "popcorn/cmd/popcorn", Name: "main", Imports: []string{"popcorn/internal/cli"}}, ""},
+		"a help of tests":       {pkg{ImportPath: "popcorn/test/lab", Name: "lab", Imports: []string{"syscall", "popcorn/internal/sys"}}, ""},
+		"tests in the product":  {in("cli", "popcorn/test/lab"), "test does not stand below cli"},
 		"sys on the kernel":     {in("sys", "syscall", "golang.org/x/sys/unix"), ""},
 		"up":                    {in("guest", "popcorn/internal/job"), "job does not stand below guest"},
 		"sideways":              {in("wire", "popcorn/internal/control"), "control does not stand below wire"},

@@ -1,0 +1,51 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"strings"
+)
+
+// WriteFile writes a file of the host, making its folder if needed. Links that
+// lead out of the host's root are not followed.
+func (h *Host) WriteFile(name string, data []byte, mode os.FileMode) {
+	h.lab.t.Helper()
+	h.lab.must(h.writeFile(name, data, mode))
+}
+
+func (h *Host) writeFile(name string, data []byte, mode os.FileMode) error {
+	m, err := h.running()
+	if err != nil {
+		return err
+	}
+	rel := inRoot(name)
+	if err := m.root.MkdirAll(path.Dir(rel), 0o755); err != nil {
+		return fmt.Errorf("write %s on host %s: %w", name, h.Name, err)
+	}
+	if err := m.root.WriteFile(rel, data, mode); err != nil {
+		return fmt.Errorf("write %s on host %s: %w", name, h.Name, err)
+	}
+	return nil
+}
+
+// ReadFile reads a file of the host; os.ErrNotExist when there is none.
+func (h *Host) ReadFile(name string) ([]byte, error) {
+	m, err := h.running()
+	if err != nil {
+		return nil, err
+	}
+	data, err := m.root.ReadFile(inRoot(name))
+	if err != nil {
+		return nil, fmt.Errorf("read %s on host %s: %w", name, h.Name, err)
+	}
+	return data, nil
+}
+
+// inRoot is an absolute path as os.Root wants it.
+func inRoot(name string) string {
+	if rel := strings.TrimPrefix(path.Clean("/"+name), "/"); rel != "" {
+		return rel
+	}
+	return "."
+}

@@ -70,6 +70,9 @@ func (n *Node) Identity() Identity { return n.id }
 // Expires is when this node's certificate does.
 func (n *Node) Expires() time.Time { return n.cert.Load().Leaf.NotAfter }
 
+// Serial is the number of this node's certificate.
+func (n *Node) Serial() string { return serialText(n.cert.Load().Leaf.SerialNumber) }
+
 // RenewAt is when to ask for another certificate: early enough to try for weeks.
 func (n *Node) RenewAt() time.Time { return n.Expires().Add(-nodeLife / 3) }
 

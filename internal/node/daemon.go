@@ -24,8 +24,9 @@ type Daemon struct {
 	agents  *agents
 	members membership
 
-	// At the founding node the first two, at others the third.
+	// At the founding node the first three, at others the fourth.
 	auth     *trust.Authority
+	ruling   sync.Mutex // who is in: one change at a time, or one that is removed renews its certificate meanwhile
 	registry *registry
 	follower *follower
 

@@ -76,6 +76,12 @@ func fromWire(err error, way func(error) error) error {
 	return errors.New(said.Message())
 }
 
+// misuse is what the caller said wrongly: ErrMalformed without its words.
+type misuse struct{ error }
+
+func (m misuse) Unwrap() error        { return m.error }
+func (m misuse) Is(target error) bool { return target == ErrMalformed }
+
 // bare takes what connect puts before the cause of a failure on the way.
 func bare(err error) error {
 	var e *connect.Error

@@ -70,11 +70,6 @@ func (f *follower) run(ctx context.Context) {
 func (f *follower) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, max(patience*f.beat, time.Second))
 	defer cancel()
-	if time.Now().After(f.id.RenewAt()) {
-		if err := f.renew(ctx); err != nil {
-			return err
-		}
-	}
 	reply, err := f.caller.peer.Announce(ctx, &api.AnnounceRequest{ApiVersion: api.Version, Self: f.self.toWire()})
 	if err != nil {
 		return fromWire(err, unreachable(f.at.Name, f.at.Address))
@@ -82,7 +77,10 @@ func (f *follower) once(ctx context.Context) error {
 	f.mu.Lock()
 	f.heard = fromWireAll(reply.Members)
 	f.mu.Unlock()
-	return f.id.SetRevoked(reply.Revoked)
+	if err := f.id.SetRevoked(reply.Revoked); err != nil || time.Now().Before(f.id.RenewAt()) {
+		return err
+	}
+	return f.renew(ctx)
 }
 
 // renew asks for a certificate that lasts longer. The connection that shows the

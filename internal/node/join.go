@@ -25,6 +25,8 @@ func (j joinCalls) Join(_ context.Context, req *api.JoinRequest) (*api.JoinRespo
 	if err != nil {
 		return nil, err
 	}
+	j.d.ruling.Lock()
+	defer j.d.ruling.Unlock()
 	if err := j.d.auth.Redeem(req.TokenId, req.TokenSecret); err != nil {
 		return nil, refusedToken(err)
 	}
@@ -60,13 +62,13 @@ type Joined struct {
 // addr, and writes the state directory; serving is another matter.
 func Join(ctx context.Context, cfg Config, addr, token string) (Joined, error) {
 	cfg.fill()
-	t, err := trust.ParseToken(token)
-	if err != nil {
-		return Joined{}, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
 	rec, err := newRecord(cfg)
 	if err != nil {
-		return Joined{}, err
+		return Joined{}, misuse{err}
+	}
+	t, err := trust.ParseToken(token)
+	if err != nil {
+		return Joined{}, misuse{err}
 	}
 	rec.Authority = WithPort(addr)
 	st, err := openState(cfg.State)

@@ -83,17 +83,22 @@ func (d *Daemon) leave(ctx context.Context) error {
 	return nil
 }
 
-// remove takes a member out of the list and ends the validity of its
-// certificates.
+// remove ends the validity of a member's certificates and then takes it out of
+// the list: after a crash in between it can be removed again.
 func (d *Daemon) remove(name string) error {
-	if err := d.registry.leave(name); err != nil {
+	d.ruling.Lock()
+	defer d.ruling.Unlock()
+	if _, err := findMember(d.registry.List(), name); err != nil {
 		return err
 	}
 	if err := d.auth.Revoke(name); err != nil {
 		return err
 	}
+	if err := d.id.SetRevoked(d.auth.Revoked()); err != nil {
+		return err
+	}
 	d.log.Info("node has left the cluster", "node", name)
-	return d.id.SetRevoked(d.auth.Revoked())
+	return d.registry.leave(name)
 }
 
 // StartAgent implements the API. Whose agent it is the kernel says, not the

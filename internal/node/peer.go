@@ -42,7 +42,13 @@ func (p peerCalls) Renew(ctx context.Context, req *api.RenewRequest) (*api.Renew
 	if err := p.d.onlyFounder("certificates are renewed"); err != nil {
 		return nil, err
 	}
-	der, err := p.d.auth.Issue(asks(ctx).node, req.Csr)
+	p.d.ruling.Lock()
+	defer p.d.ruling.Unlock()
+	name := asks(ctx).node
+	if _, err := findMember(p.d.registry.List(), name); err != nil {
+		return nil, fmt.Errorf("renew certificate: %w", err)
+	}
+	der, err := p.d.auth.Issue(name, req.Csr)
 	if err != nil {
 		return nil, err
 	}

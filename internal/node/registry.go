@@ -91,7 +91,7 @@ func (r *registry) admit(m Member) error {
 		if len(r.members) >= maxMembers {
 			return fmt.Errorf("join: a cluster has at most %d nodes: %w", maxMembers, ErrRefused)
 		}
-		m.State, m.Since = Alive, time.Now()
+		m.State, m.Since = Silent, time.Now() // until its daemon runs
 		r.members[m.Name] = &seat{m, time.Now()}
 		return nil
 	})
@@ -111,6 +111,10 @@ func (r *registry) heard(m Member) error {
 	}
 	r.mu.Unlock()
 	return r.change(func() error {
+		// It was let in before it was removed and is heard after.
+		if s := r.members[m.Name]; s != nil && s.State == Left {
+			return fmt.Errorf("node %s was removed from the cluster: %w", m.Name, ErrRefused)
+		}
 		m.State, m.Since = Alive, time.Now()
 		r.members[m.Name] = &seat{m, time.Now()}
 		return nil

@@ -76,7 +76,7 @@ func (s *state) record(cfg Config) (record, error) {
 func newRecord(cfg Config) (record, error) {
 	r := record{Name: cfg.Name, Listen: cmp.Or(cfg.Listen, ":"+DefaultPort), Advertise: cfg.Advertise}
 	if _, _, err := net.SplitHostPort(r.Listen); err != nil {
-		return r, fmt.Errorf("listen at %q: %w: want ADDR:PORT or :PORT", r.Listen, ErrMalformed)
+		return r, fmt.Errorf("listen at %q: want ADDR:PORT or :PORT", r.Listen)
 	}
 	if r.Name == "" {
 		var err error
@@ -108,7 +108,7 @@ func (s *state) load(cfg Config) (*trust.Node, record, error) {
 func (s *state) found(cfg Config) error {
 	r, err := newRecord(cfg)
 	if err != nil {
-		return err
+		return misuse{err}
 	}
 	if err := errors.Join(s.dir.WriteJSON(recordFile, r), s.dir.WriteJSON(membersFile, []Member{})); err != nil {
 		return err

@@ -23,8 +23,8 @@ import (
 // TestMain also is the agent that tests start, told apart by its argument. It
 // leaves a file that says what it found, and then waits to be told to end.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "agent" {
-		os.Exit(testAgent(os.Args[2]))
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		os.Exit(testAgent(os.Args[2:]))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -39,7 +39,11 @@ type found struct {
 	FDs           []string
 }
 
-func testAgent(dir string) int {
+func testAgent(args []string) int {
+	if len(args) != 1 {
+		return 4 // of a daemon that was not told of another
+	}
+	dir := args[0]
 	config, err := io.ReadAll(os.NewFile(agentFD, "config"))
 	if err != nil {
 		return 1

@@ -98,9 +98,10 @@ func (d *Daemon) start() error {
 
 func (d *Daemon) openMembership(rec record) error {
 	if rec.Founder != "" {
-		d.follower = newFollower(d.id, d.self, rec, d.cfg)
+		var err error
+		d.follower, err = newFollower(d.state.dir, d.id, d.self, rec, d.cfg)
 		d.members = d.follower
-		return nil
+		return err
 	}
 	var err error
 	if d.auth, err = trust.OpenAuthority(d.state.dir); err != nil {

@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 // follower is the membership at a node that joined: it announces itself to the
 // founding node every beat and hears who else is there.
 type follower struct {
+	dir    trust.Dir
 	id     *trust.Node
 	self   Member
 	at     Member // the founding node
@@ -26,9 +30,20 @@ type follower struct {
 	silent error    // why there has been none since
 }
 
-func newFollower(id *trust.Node, self Member, r record, cfg Config) *follower {
+// newFollower starts from what was heard last, so that the others are found
+// while the founding node is down.
+func newFollower(dir trust.Dir, id *trust.Node, self Member, r record, cfg Config) (*follower, error) {
 	at := Member{Name: r.Founder, Address: r.Authority, State: Silent, Since: time.Now(), Founder: true}
-	return &follower{id: id, self: self, at: at, beat: cfg.Beat, log: cfg.Log, caller: newCaller(id, "", r.Authority)}
+	f := &follower{dir: dir, id: id, self: self, at: at, beat: cfg.Beat, log: cfg.Log, caller: newCaller(id, "", r.Authority)}
+	if err := dir.ReadJSON(membersFile, &f.heard); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for i := range f.heard {
+		if f.heard[i].State == Alive {
+			f.heard[i].State = Silent
+		}
+	}
+	return f, nil
 }
 
 // List implements membership.
@@ -74,13 +89,35 @@ func (f *follower) once(ctx context.Context) error {
 	if err != nil {
 		return fromWire(err, unreachable(f.at.Name, f.at.Address))
 	}
-	f.mu.Lock()
-	f.heard = fromWireAll(reply.Members)
-	f.mu.Unlock()
-	if err := f.id.SetRevoked(reply.Revoked); err != nil || time.Now().Before(f.id.RenewAt()) {
+	// In this order: who is seen to have left is not believed any more.
+	if err := f.id.SetRevoked(reply.Revoked); err != nil {
+		return err
+	}
+	if err := f.hear(fromWireAll(reply.Members)); err != nil || time.Now().Before(f.id.RenewAt()) {
 		return err
 	}
 	return f.renew(ctx)
+}
+
+// hear takes in the founding node's list, and keeps it when somebody came,
+// went or moved.
+func (f *follower) hear(members []Member) error {
+	where := func(ms []Member) (out []string) {
+		for _, m := range ms {
+			if m.State != Left {
+				out = append(out, m.Name, m.Address)
+			}
+		}
+		return out
+	}
+	f.mu.Lock()
+	same := slices.Equal(where(f.heard), where(members))
+	f.heard = members
+	f.mu.Unlock()
+	if same {
+		return nil
+	}
+	return f.dir.WriteJSON(membersFile, members)
 }
 
 // renew asks for a certificate that lasts longer. The connection that shows the

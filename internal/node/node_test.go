@@ -247,6 +247,21 @@ func TestSilenceAndReturn(t *testing.T) {
 	a.until("a=alive b=alive")
 }
 
+// Members find each other while the founding node is down.
+func TestFounderDown(t *testing.T) {
+	hosts := cluster(t, 3)
+	a, b, c := hosts[0], hosts[1], hosts[2]
+	b.until("a=alive b=alive c=alive")
+	a.stop()
+	b.stop()
+	b.start()
+	b.until("a=silent b=alive c=silent")
+	c.daemon.agents.argv = []string{"/nonexistent"}
+	if err := b.client.StartAgent(t.Context(), "c", nil); err == nil || errors.Is(err, ErrUnreachable) {
+		t.Errorf("b does not find c: %v", err)
+	}
+}
+
 func TestLeave(t *testing.T) {
 	hosts := cluster(t, 3)
 	a, b, c := hosts[0], hosts[1], hosts[2]

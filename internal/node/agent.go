@@ -184,6 +184,6 @@ func (a *agents) reap() {
 		a.mu.Lock()
 		delete(a.pids, pid)
 		a.mu.Unlock()
-		a.log.Info("agent ended", "pid", pid, "uid", uid, "status", int(status))
+		a.log.Info("agent ended", "pid", pid, "uid", uid, "code", status.ExitStatus(), "signal", int(status.Signal()))
 	}
 }

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"popcorn/internal/node/api"
@@ -72,7 +74,7 @@ func (l localCalls) Leave(ctx context.Context, req *api.LeaveRequest) (*api.Leav
 
 // leave ends this node's membership, and the daemon once it has answered.
 func (d *Daemon) leave(ctx context.Context) error {
-	if err := d.follower.leave(ctx); err != nil {
+	if err := d.follower.leave(ctx); err != nil && !removedBefore(err) {
 		return err
 	}
 	if err := d.state.forget(); err != nil {
@@ -81,6 +83,13 @@ func (d *Daemon) leave(ctx context.Context) error {
 	d.log.Info("node has left the cluster")
 	d.over <- nil
 	return nil
+}
+
+// removedBefore tells whether the founding node, which has proved to be that,
+// knows us no more: it says so, or ends the handshake over our certificate.
+// Package tls has no type for the alert that then comes.
+func removedBefore(err error) bool {
+	return errors.Is(err, ErrRefused) || strings.Contains(err.Error(), "remote error: tls: bad certificate")
 }
 
 // remove ends the validity of a member's certificates and then takes it out of

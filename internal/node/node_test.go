@@ -287,6 +287,12 @@ func TestLeave(t *testing.T) {
 	if err == nil {
 		t.Error("a node that was removed is still heard")
 	}
+	c.stop()
+	c.start()
+	check(t, c.client.Leave(t.Context(), "")) // only its files are left to go
+	check(t, c.daemon.Wait(t.Context()))
+	_, err = trust.Load(trust.Dir(c.cfg.State))
+	wantErr(t, err, trust.ErrNoIdentity)
 }
 
 // A removed node is refused by all, and on connections it has open already.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -76,7 +77,7 @@ func (d *Daemon) onlyMembers(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, err := d.id.VerifyClient(r.TLS.PeerCertificates)
 		if err != nil {
-			err = errors.Join(ErrRefused, err)
+			err = fmt.Errorf("%w: %w", err, ErrRefused)
 			if d.audit.roomForStranger() {
 				d.audit.done(r.Context(), r.URL.Path, "", err)
 			}

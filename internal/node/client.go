@@ -53,6 +53,10 @@ func (c *Client) lost(err error) error {
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, sys.ECONNREFUSED) {
 		return fmt.Errorf("%w: nobody listens at %s; \"popcorn node serve\" starts one", ErrNoDaemon, c.socket)
 	}
+	// Root's folder lets nobody pass until a daemon has opened it.
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: nobody this user may call listens at %s; \"popcorn node serve\" starts one", ErrNoDaemon, c.socket)
+	}
 	return fmt.Errorf("call daemon at %s: %w", c.socket, bare(err))
 }
 

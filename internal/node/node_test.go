@@ -303,7 +303,7 @@ func TestRemovedNodeIsRefused(t *testing.T) {
 	open := newCaller(c.daemon.id, "b", b.daemon.Self().Address)
 	defer open.close()
 	call := func(c *caller) error {
-		_, err := c.peer.StartUserAgent(t.Context(), startOf(1))
+		_, err := c.peer.StartUserAgent(t.Context(), startOf(uint32(os.Geteuid())))
 		return fromWire(err, unreachable("b", ""))
 	}
 	b.daemon.agents.argv = []string{"/nonexistent"}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"popcorn/internal/control"
+	"popcorn/internal/node"
 )
 
 // Exit codes. Those of run are the program's own, or from 125 on.
@@ -54,7 +55,7 @@ func codeOf(err error) int {
 		return exitUsage
 	case errors.Is(err, control.ErrNoSuchJob), errors.Is(err, control.ErrNoSuchThread), errors.Is(err, control.ErrNoSuchNode):
 		return exitAbsent
-	case errors.Is(err, control.ErrUnreachable):
+	case errors.Is(err, control.ErrUnreachable), errors.Is(err, node.ErrNoDaemon):
 		return exitUnreachable
 	case errors.Is(err, control.ErrRefused):
 		return exitRefused

@@ -43,7 +43,8 @@ threads live on several nodes at once, over one coherent memory.`,
 	})
 	root.AddCommand(
 		newRun(), newPs(), newWhere(), newMigrate(), newInspect(), newKill(), newPause(), newResume(), newWait(),
-		newCheck(), newSyscalls(), newDemo(), newBench(), newVersion(), newCompletion(), newSupervise(),
+		newCheck(), newSyscalls(), newDemo(), newBench(), newVersion(), newCompletion(), newNode(),
+		newSupervise(), newAgent(),
 	)
 	return root
 }
@@ -66,6 +67,15 @@ func newSupervise() *cobra.Command {
 		Use:    "supervise",
 		Hidden: true,
 		RunE:   func(*cobra.Command, []string) error { return usagef("supervise is not for people") },
+	}
+}
+
+// newAgent reserves the name that daemons start agents by.
+func newAgent() *cobra.Command {
+	return &cobra.Command{
+		Use:    "agent",
+		Hidden: true,
+		RunE:   func(*cobra.Command, []string) error { return usagef("agent is not for people") },
 	}
 }
 

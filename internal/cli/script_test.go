@@ -58,6 +58,10 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits,
 			"job":   startFakeJob,
+
+			"daemon":   startDaemon,
+			"join":     func(ts *testscript.TestScript, neg bool, args []string) { joinDaemon(ts, "0", args) },
+			"rejected": func(ts *testscript.TestScript, neg bool, args []string) { joinDaemon(ts, "5", args) },
 		},
 	})
 }

@@ -310,6 +310,18 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// The node's daemon lets its callers pass through root's folder.
+func TestPassableDirectory(t *testing.T) {
+	dir := freshDir(t)
+	if err := os.Mkdir(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, "aa11", "", newFake())
+	if fi, err := os.Stat(dir); err != nil || fi.Mode().Perm() != 0o711 {
+		t.Errorf("%v, %v; want it left as it was", fi.Mode().Perm(), err)
+	}
+}
+
 // A link somebody else planted in a shared folder is no control directory.
 func TestForeignDirectory(t *testing.T) {
 	dir := freshDir(t)

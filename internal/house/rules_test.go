@@ -23,14 +23,15 @@ const module = "popcorn"
 var floors = map[string]int{
 	"vm": 0, "syscalls": 0, "sys": 0, "house": 0,
 	"coherence": 1,
-	"wire":      2, "control": 2,
+	"wire":      2, "control": 2, "trust": 2,
 	"guest": 3,
 	"pager": 4,
 	"bench": 5,
 	"job":   6,
-	"cli":   7,
-	"cmd":   8,
-	"test":  9,
+	"node":  7,
+	"cli":   8,
+	"cmd":   9,
+	"test":  10,
 }
 
 // pure rooms hold laws and tables: no kernel, network, clock or goroutine.

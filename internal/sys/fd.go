@@ -37,3 +37,7 @@ func Pipe(flags int) (r, w int, err error) {
 	err = unix.Pipe2(p[:], flags)
 	return p[0], p[1], err
 }
+
+// TryLock takes the whole file of fd for this open file description alone,
+// until it is closed; EWOULDBLOCK when another has it (flock(2)).
+func TryLock(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }

@@ -15,6 +15,13 @@ type SpawnAttr struct {
 	Pgid      int   // process group to join; 0 keeps the parent's, -1 makes a new one
 	Session   bool  // start a new session
 	Pdeathsig Signal
+	Cred      *Identity // who it runs as; nil: as this process does
+}
+
+// Identity is what setgroups(2), setgid(2) and setuid(2) are given.
+type Identity struct {
+	UID, GID uint32
+	Groups   []uint32
 }
 
 // Spawn starts the executable at path and returns its process id. The caller
@@ -32,6 +39,9 @@ func Spawn(path string, a SpawnAttr) (int, error) {
 	}}
 	if a.Pgid != 0 {
 		attr.Sys.Setpgid, attr.Sys.Pgid = true, max(a.Pgid, 0)
+	}
+	if a.Cred != nil {
+		attr.Sys.Credential = &syscall.Credential{Uid: a.Cred.UID, Gid: a.Cred.GID, Groups: a.Cred.Groups}
 	}
 	return syscall.ForkExec(path, a.Argv, attr)
 }

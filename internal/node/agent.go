@@ -1,0 +1,189 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"os/user"
+	"slices"
+	"strconv"
+	"sync"
+
+	"popcorn/internal/sys"
+)
+
+// agentFD is the descriptor an agent reads what it is to do from.
+const agentFD = 3
+
+// agentEnv is all an agent knows of this host's settings.
+var agentEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+// policy says whose agents may run here.
+type policy struct {
+	users []string // names and numbers; empty: everybody but root
+	root  bool
+	euid  int
+}
+
+// check refuses users the owner of this host does not want.
+func (p policy) check(uid uint32) error {
+	switch {
+	case p.euid != 0 && int(uid) != p.euid:
+		return fmt.Errorf("user %d: this daemon belongs to user %d and starts agents for nobody else: %w", uid, p.euid, ErrRefused)
+	case p.euid == 0 && uid == 0 && !p.root:
+		return fmt.Errorf("user 0: root's programs are not let in (allow_root in the configuration of this node's daemon): %w", ErrRefused)
+	case uid != 0 && len(p.users) > 0 && !slices.ContainsFunc(p.users, func(s string) bool { return isUser(s, uid) }):
+		return fmt.Errorf("user %d: not in allow_users of this node's daemon: %w", uid, ErrRefused)
+	}
+	return nil
+}
+
+// isUser tells whether a name or number means uid.
+func isUser(s string, uid uint32) bool {
+	want := strconv.FormatUint(uint64(uid), 10)
+	if s == want {
+		return true
+	}
+	u, err := user.Lookup(s)
+	return err == nil && u.Uid == want
+}
+
+// identity is what the agent of a user runs as. The group comes from another
+// host: whoever is not in it here does not get it.
+func identity(uid, gid uint32) (*sys.Identity, error) {
+	id := &sys.Identity{UID: uid, GID: gid, Groups: []uint32{}}
+	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err == nil {
+		names, err := u.GroupIds()
+		if err != nil {
+			return nil, fmt.Errorf("ask for groups of %s: %w", u.Username, err)
+		}
+		for _, name := range names {
+			if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+				id.Groups = append(id.Groups, uint32(n))
+			}
+		}
+	} else if !errors.As(err, new(user.UnknownUserIdError)) {
+		return nil, fmt.Errorf("look up user %d: %w", uid, err)
+	}
+	known := err == nil
+	if known && !slices.Contains(id.Groups, gid) || !known && gid == 0 {
+		return nil, fmt.Errorf("user %d is not in group %d here: %w", uid, gid, ErrRefused)
+	}
+	return id, nil
+}
+
+// agents starts agents, and collects them when they end while we live. They are
+// not ours otherwise: the daemon's end does not end them.
+type agents struct {
+	argv   []string // program and arguments
+	policy policy
+	log    *slog.Logger
+	kick   chan struct{}
+
+	mu   sync.Mutex
+	pids map[int]uint32 // the user of each that runs
+}
+
+func newAgents(cfg Config) *agents {
+	return &agents{argv: cfg.Agent, policy: policy{cfg.AllowUsers, cfg.AllowRoot, os.Geteuid()}, log: cfg.Log,
+		kick: make(chan struct{}, 1), pids: map[int]uint32{}}
+}
+
+// start starts an agent as uid and gid with config to read.
+func (a *agents) start(uid, gid uint32, config []byte) error {
+	if err := a.policy.check(uid); err != nil {
+		return err
+	}
+	var cred *sys.Identity
+	if a.policy.euid == 0 {
+		var err error
+		if cred, err = identity(uid, gid); err != nil {
+			return err
+		}
+	}
+	pid, err := a.spawn(cred, config)
+	if err != nil {
+		return fmt.Errorf("start agent for user %d: %w", uid, err)
+	}
+	a.mu.Lock()
+	a.pids[pid] = uid
+	a.mu.Unlock()
+	select { // it may have ended before we knew it
+	case a.kick <- struct{}{}:
+	default:
+	}
+	a.log.Info("agent started", "pid", pid, "uid", uid)
+	return nil
+}
+
+func (a *agents) spawn(cred *sys.Identity, config []byte) (int, error) {
+	fd, err := configFile(config)
+	if err != nil {
+		return 0, err
+	}
+	defer sys.Close(fd)
+	null, err := sys.Open(os.DevNull, sys.O_RDWR|sys.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer sys.Close(null)
+	argv := append([]string{"popcorn"}, a.argv[1:]...)
+	return sys.Spawn(a.argv[0], sys.SpawnAttr{Argv: argv, Env: agentEnv, Dir: "/", Files: []int{null, null, null, fd},
+		Session: true, Cred: cred})
+}
+
+// configFile is a file in memory with config in it, to be read from its start.
+func configFile(config []byte) (int, error) {
+	fd, err := sys.Memfd("popcorn-agent", 0)
+	if err != nil {
+		return -1, fmt.Errorf("make file in memory: %w", err)
+	}
+	for off := 0; off < len(config); {
+		n, err := sys.Pwrite(fd, config[off:], int64(off))
+		if err != nil {
+			sys.Close(fd)
+			return -1, fmt.Errorf("write configuration: %w", err)
+		}
+		off += n
+	}
+	return fd, nil
+}
+
+// run collects agents that have ended, until ctx does.
+func (a *agents) run(ctx context.Context) {
+	died := make(chan os.Signal, 1)
+	signal.Notify(died, sys.SIGCHLD)
+	defer signal.Stop(died)
+	for {
+		a.reap()
+		select {
+		case <-ctx.Done():
+			return
+		case <-died:
+		case <-a.kick:
+		}
+	}
+}
+
+// reap asks for each agent by its own number: other children of this process
+// are others' affair.
+func (a *agents) reap() {
+	a.mu.Lock()
+	running := maps.Clone(a.pids)
+	a.mu.Unlock()
+	for pid, uid := range running {
+		got, status, _, err := sys.Wait(pid, sys.WNOHANG)
+		if err == nil && got == 0 {
+			continue
+		}
+		a.mu.Lock()
+		delete(a.pids, pid)
+		a.mu.Unlock()
+		a.log.Info("agent ended", "pid", pid, "uid", uid, "code", status.ExitStatus(), "signal", int(status.Signal()))
+	}
+}

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"popcorn/internal/node/api"
+	"popcorn/internal/sys"
+)
+
+// Client calls the daemon of this host. It holds no connection between calls,
+// so there is nothing to close.
+type Client struct {
+	socket string
+	calls  api.LocalServiceClient
+}
+
+// Self is what a daemon tells of itself.
+type Self struct {
+	Member
+	Cluster string `json:"cluster"`
+}
+
+// JoinToken is a token, and where and until when it is good.
+type JoinToken struct {
+	Text    string
+	Address string
+	Expires time.Time
+}
+
+// Local finds the daemon of this host; ErrNoDaemon when none answers.
+func Local(ctx context.Context) (*Client, error) { return Dial(ctx, findSocket()) }
+
+// Dial is Local for the daemon at a given socket.
+func Dial(ctx context.Context, socket string) (*Client, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	t := &http.Transport{DialContext: dial, DisableKeepAlives: true}
+	// The host is for the Host header only.
+	c := &Client{socket, api.NewLocalServiceClient(httpClient(t), "http://local", clientOptions()...)}
+	_, err := c.Self(ctx)
+	return c, err
+}
+
+// lost is the way to the daemon that failed.
+func (c *Client) lost(err error) error {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, sys.ECONNREFUSED) {
+		return fmt.Errorf("%w: nobody listens at %s; \"popcorn node serve\" starts one", ErrNoDaemon, c.socket)
+	}
+	// Root's folder lets nobody pass until a daemon has opened it.
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: nobody this user may call listens at %s; \"popcorn node serve\" starts one", ErrNoDaemon, c.socket)
+	}
+	return fmt.Errorf("call daemon at %s: %w", c.socket, bare(err))
+}
+
+// Self asks the daemon about its node.
+func (c *Client) Self(ctx context.Context) (Self, error) {
+	reply, err := c.calls.Self(ctx, &api.SelfRequest{ApiVersion: api.Version})
+	if err != nil {
+		return Self{}, fromWire(err, c.lost)
+	}
+	return Self{fromMember(reply.Self), reply.Cluster}, nil
+}
+
+// Members lists the nodes of the cluster, sorted by name.
+func (c *Client) Members(ctx context.Context) ([]Member, error) {
+	reply, err := c.calls.Members(ctx, &api.MembersRequest{ApiVersion: api.Version})
+	if err != nil {
+		return nil, fromWire(err, c.lost)
+	}
+	return fromWireAll(reply.Members), nil
+}
+
+// Token makes a join token.
+func (c *Client) Token(ctx context.Context, ttl time.Duration) (JoinToken, error) {
+	reply, err := c.calls.Token(ctx, &api.TokenRequest{ApiVersion: api.Version, TtlSeconds: int64(ttl / time.Second)})
+	if err != nil {
+		return JoinToken{}, fromWire(err, c.lost)
+	}
+	return JoinToken{reply.Token, reply.Address, time.Unix(reply.Expires, 0)}, nil
+}
+
+// Leave takes a node out of the cluster; with an empty name this one.
+func (c *Client) Leave(ctx context.Context, name string) error {
+	_, err := c.calls.Leave(ctx, &api.LeaveRequest{ApiVersion: api.Version, Node: name})
+	return fromWire(err, c.lost)
+}
+
+// StartAgent starts an agent of the calling user at a node. It reads config
+// from descriptor 3. ErrNoSuchNode, ErrUnreachable and ErrRefused are told apart.
+func (c *Client) StartAgent(ctx context.Context, nodeName string, config []byte) error {
+	_, err := c.calls.StartAgent(ctx, &api.StartAgentRequest{ApiVersion: api.Version, Node: nodeName, Config: config})
+	return fromWire(err, c.lost)
+}

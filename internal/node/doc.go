@@ -1,0 +1,9 @@
+// Package node is a host's daemon and the client of it. Daemons of one cluster
+// know each other by certificates of its authority (package trust), call each
+// other over TLS, and are called by the users of their host over a unix socket,
+// where the kernel tells who calls. A daemon tells who is in the cluster, lets
+// nodes join and leave, and starts agents of users who ask for it at any node.
+//
+// It holds no guest and no job: agents are processes of their own, which do not
+// notice that their daemon ends.
+package node

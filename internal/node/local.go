@@ -1,0 +1,133 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"popcorn/internal/node/api"
+)
+
+// localCalls are the calls of the users of this host.
+type localCalls struct{ d *Daemon }
+
+// Self implements the API.
+func (l localCalls) Self(context.Context, *api.SelfRequest) (*api.SelfResponse, error) {
+	return &api.SelfResponse{Self: l.d.self.toWire(), Cluster: l.d.id.Identity().Cluster, ApiVersion: api.Version}, nil
+}
+
+// Members implements the API.
+func (l localCalls) Members(context.Context, *api.MembersRequest) (*api.MembersResponse, error) {
+	return &api.MembersResponse{Members: toWireAll(l.d.members.List())}, nil
+}
+
+// Token implements the API.
+func (l localCalls) Token(ctx context.Context, req *api.TokenRequest) (*api.TokenResponse, error) {
+	if err := onlyMaster(ctx, "make tokens"); err != nil {
+		return nil, err
+	}
+	if err := l.d.onlyFounder("tokens are made"); err != nil {
+		return nil, err
+	}
+	t, expires, err := l.d.auth.Token(time.Duration(req.TtlSeconds) * time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &api.TokenResponse{Token: t.String(), Address: l.d.self.Address, Expires: expires.Unix()}, nil
+}
+
+func onlyMaster(ctx context.Context, what string) error {
+	if w := asks(ctx); !w.master() {
+		return fmt.Errorf("user %d may not %s: only root and the daemon's own user may: %w", w.cred.UID, what, ErrRefused)
+	}
+	return nil
+}
+
+// onlyFounder says where to go with what takes the authority.
+func (d *Daemon) onlyFounder(what string) error {
+	if d.auth != nil {
+		return nil
+	}
+	return fmt.Errorf("%s at the node that founded the cluster, %s (%s): %w", what, d.follower.at.Name, d.follower.at.Address, ErrRefused)
+}
+
+// Leave implements the API.
+func (l localCalls) Leave(ctx context.Context, req *api.LeaveRequest) (*api.LeaveResponse, error) {
+	if err := onlyMaster(ctx, "take nodes out of the cluster"); err != nil {
+		return nil, err
+	}
+	own := req.Node == "" || req.Node == l.d.self.Name
+	switch {
+	case own && l.d.auth != nil:
+		return nil, fmt.Errorf("the node that founded the cluster holds its authority and cannot leave; to end the cluster stop its daemons "+
+			"and remove their state directories: %w", ErrRefused)
+	case own:
+		return &api.LeaveResponse{}, l.d.leave(ctx)
+	}
+	if err := l.d.onlyFounder("other nodes are removed"); err != nil {
+		return nil, err
+	}
+	return &api.LeaveResponse{}, l.d.remove(req.Node)
+}
+
+// leave ends this node's membership, and the daemon once it has answered.
+func (d *Daemon) leave(ctx context.Context) error {
+	if err := d.follower.leave(ctx); err != nil && !removedBefore(err) {
+		return err
+	}
+	if err := d.state.forget(); err != nil {
+		return fmt.Errorf("forget the cluster: %w", err)
+	}
+	d.log.Info("node has left the cluster")
+	d.over <- nil
+	return nil
+}
+
+// removedBefore tells whether the founding node, which has proved to be that,
+// knows us no more: it says so, or ends the handshake over our certificate.
+// Package tls has no type for the alert that then comes.
+func removedBefore(err error) bool {
+	return errors.Is(err, ErrRefused) || strings.Contains(err.Error(), "remote error: tls: bad certificate")
+}
+
+// remove ends the validity of a member's certificates and then takes it out of
+// the list: after a crash in between it can be removed again.
+func (d *Daemon) remove(name string) error {
+	d.ruling.Lock()
+	defer d.ruling.Unlock()
+	if _, err := findMember(d.registry.List(), name); err != nil {
+		return err
+	}
+	if err := d.auth.Revoke(name); err != nil {
+		return err
+	}
+	if err := d.id.SetRevoked(d.auth.Revoked()); err != nil {
+		return err
+	}
+	d.log.Info("node has left the cluster", "node", name)
+	return d.registry.leave(name)
+}
+
+// StartAgent implements the API. Whose agent it is the kernel says, not the
+// request.
+func (l localCalls) StartAgent(ctx context.Context, req *api.StartAgentRequest) (*api.StartAgentResponse, error) {
+	cred := asks(ctx).cred
+	m, err := findMember(l.d.members.List(), req.Node)
+	if err != nil {
+		return nil, err
+	}
+	if m.Name == l.d.self.Name {
+		return &api.StartAgentResponse{}, l.d.agents.start(cred.UID, cred.GID, req.Config)
+	}
+	c := newCaller(l.d.id, m.Name, m.Address)
+	defer c.close()
+	ctx, cancel := context.WithTimeout(ctx, forwardTimeout) // before our own caller loses patience
+	defer cancel()
+	_, err = c.peer.StartUserAgent(ctx, &api.StartUserAgentRequest{ApiVersion: api.Version, Uid: cred.UID, Gid: cred.GID, Config: req.Config})
+	if err := fromWire(err, unreachable(m.Name, m.Address)); err != nil {
+		return nil, fmt.Errorf("start agent at node %s: %w", m.Name, err)
+	}
+	return &api.StartAgentResponse{}, nil
+}

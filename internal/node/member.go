@@ -1,0 +1,84 @@
+package node
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"popcorn/internal/node/api"
+	"popcorn/internal/sys"
+)
+
+// State is what is known of a member.
+type State string
+
+// States of a member.
+const (
+	Alive  State = "alive"
+	Silent State = "silent" // not heard of for some beats
+	Left   State = "left"
+)
+
+// Member is one node of the cluster.
+type Member struct {
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	State   State     `json:"state"`
+	Since   time.Time `json:"since"`
+	Founder bool      `json:"founder"`
+	Arch    string    `json:"arch"`
+	Kernel  string    `json:"kernel"`
+	CPUs    int       `json:"cpus"`
+	Memory  uint64    `json:"memory"`
+	Version string    `json:"popcorn"`
+}
+
+// membership knows the nodes of the cluster. There is one at the founding node,
+// which counts them, and one at the others, which asks there; one that gossips
+// can take the place of both.
+type membership interface {
+	// List is sorted by name and holds this node too.
+	List() []Member
+	// run keeps the list up to date until ctx ends.
+	run(ctx context.Context)
+}
+
+// ownMember describes this host.
+func ownMember(name, addr, version string, founder bool) Member {
+	return Member{Name: name, Address: addr, State: Alive, Since: time.Now(), Founder: founder, Arch: runtime.GOARCH,
+		Kernel: sys.KernelRelease(), CPUs: runtime.NumCPU(), Memory: sys.MemoryTotal(), Version: version}
+}
+
+var stateOnWire = map[State]api.State{Alive: api.State_STATE_ALIVE, Silent: api.State_STATE_SILENT, Left: api.State_STATE_LEFT}
+
+func (m Member) toWire() *api.Member {
+	return &api.Member{Name: m.Name, Address: m.Address, State: stateOnWire[m.State], Since: m.Since.Unix(), Founder: m.Founder,
+		Arch: m.Arch, Kernel: m.Kernel, Cpus: uint32(m.CPUs), Memory: m.Memory, Version: m.Version}
+}
+
+func fromMember(w *api.Member) Member {
+	m := Member{Name: w.GetName(), Address: w.GetAddress(), State: Silent, Since: time.Unix(w.GetSince(), 0), Founder: w.GetFounder(),
+		Arch: w.GetArch(), Kernel: w.GetKernel(), CPUs: int(w.GetCpus()), Memory: w.GetMemory(), Version: w.GetVersion()}
+	for s, on := range stateOnWire {
+		if on == w.GetState() {
+			m.State = s
+		}
+	}
+	return m
+}
+
+func toWireAll(ms []Member) []*api.Member {
+	var out []*api.Member
+	for _, m := range ms {
+		out = append(out, m.toWire())
+	}
+	return out
+}
+
+func fromWireAll(ws []*api.Member) []Member {
+	out := []Member{}
+	for _, w := range ws {
+		out = append(out, fromMember(w))
+	}
+	return out
+}

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"popcorn/internal/node/api"
+)
+
+// peerCalls are the calls of the other nodes.
+type peerCalls struct{ d *Daemon }
+
+// Announce implements the API. Who announces itself the certificate says.
+func (p peerCalls) Announce(ctx context.Context, req *api.AnnounceRequest) (*api.AnnounceResponse, error) {
+	if err := p.d.onlyFounder("members announce themselves"); err != nil {
+		return nil, err
+	}
+	m, err := announced(req.Self, asks(ctx).node)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.d.registry.heard(m); err != nil {
+		return nil, err
+	}
+	return &api.AnnounceResponse{Members: toWireAll(p.d.registry.List()), Revoked: p.d.auth.Revoked()}, nil
+}
+
+// announced is what a node called name says of itself, if it can be true.
+func announced(w *api.Member, name string) (Member, error) {
+	m := fromMember(w)
+	m.Name, m.Founder = name, false
+	for _, s := range []string{m.Arch, m.Kernel, m.Version} {
+		if len(s) > 128 {
+			return m, fmt.Errorf("node %s says too much of itself: %w", name, ErrMalformed)
+		}
+	}
+	return m, checkAddress(m.Address)
+}
+
+// Renew implements the API.
+func (p peerCalls) Renew(ctx context.Context, req *api.RenewRequest) (*api.RenewResponse, error) {
+	if err := p.d.onlyFounder("certificates are renewed"); err != nil {
+		return nil, err
+	}
+	p.d.ruling.Lock()
+	defer p.d.ruling.Unlock()
+	name := asks(ctx).node
+	if _, err := findMember(p.d.registry.List(), name); err != nil {
+		return nil, fmt.Errorf("renew certificate: %w", err)
+	}
+	der, err := p.d.auth.Issue(name, req.Csr)
+	if err != nil {
+		return nil, err
+	}
+	return &api.RenewResponse{Certificate: der}, nil
+}
+
+// LeaveSelf implements the API.
+func (p peerCalls) LeaveSelf(ctx context.Context, _ *api.LeaveSelfRequest) (*api.LeaveSelfResponse, error) {
+	if err := p.d.onlyFounder("nodes leave"); err != nil {
+		return nil, err
+	}
+	return &api.LeaveSelfResponse{}, p.d.remove(asks(ctx).node)
+}
+
+// StartUserAgent implements the API. Nodes believe each other who their users
+// are; whom this one lets in it decides itself.
+func (p peerCalls) StartUserAgent(_ context.Context, req *api.StartUserAgentRequest) (*api.StartUserAgentResponse, error) {
+	return &api.StartUserAgentResponse{}, p.d.agents.start(req.Uid, req.Gid, req.Config)
+}

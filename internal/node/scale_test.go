@@ -1,0 +1,28 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A cluster of 64 nodes forms; -v tells in what time.
+func TestManyNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("64 daemons take seconds")
+	}
+	first := newHost(t, "n-0")
+	first.cfg.Beat = 2 * time.Second
+	first.start()
+	begin := time.Now()
+	want := []string{"n-0=alive"}
+	for i := range 63 {
+		h := newHost(t, fmt.Sprintf("n-%02d", i+1))
+		h.cfg.Beat = first.cfg.Beat
+		h.join(first)
+		want = append(want, h.cfg.Name+"=alive")
+	}
+	first.until(strings.Join(want, " "))
+	t.Logf("formed in %v", time.Since(begin))
+}

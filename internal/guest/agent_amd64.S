@@ -120,5 +120,45 @@ butler_run:
 	mov	edx, 1
 	syscall
 	jmp	butler
+# What the functions of a vDSO jump to at a node whose kernel has another one:
+# the calls they save elsewhere. The code stands at the same address at home, so
+# that a thread may be moved in the middle of it.
+	.globl vdso_clock_gettime
+vdso_clock_gettime:
+	mov	eax, 228
+	syscall
+	ret
+	.globl vdso_clock_getres
+vdso_clock_getres:
+	mov	eax, 229
+	syscall
+	ret
+	.globl vdso_gettimeofday
+vdso_gettimeofday:
+	mov	eax, 96
+	syscall
+	ret
+	.globl vdso_time
+vdso_time:
+	mov	eax, 201
+	syscall
+	ret
+	.globl vdso_getcpu
+vdso_getcpu:
+	mov	eax, 309
+	syscall
+	ret
+# The length -1 of its state asks how to make one: that there is no such thing
+# makes C libraries and Go use the call.
+	.globl vdso_getrandom
+vdso_getrandom:
+	cmp	r8, -1
+	je	vdso_none
+	mov	eax, 318
+	syscall
+	ret
+vdso_none:
+	mov	rax, -38
+	ret
 	.globl agent_end
 agent_end:

@@ -107,6 +107,12 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 		ctx := t.ctx
 		t.ctx = nil
 		ctx.Result(ret)
+		if o.tied(t.node, &ctx.Regs) {
+			t.to(atHome)
+			t.node = coherence.Home
+			o.bring(t, landing{ctx, returnRecalled, 0, coherence.Home})
+			return
+		}
 		t.to(away)
 		o.arrive(t, ctx)
 	case homeIn:
@@ -376,12 +382,19 @@ func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
 // flagInCall of a TReturn: the thread's call is still being made for it.
 const flagInCall = 1
 
+// Flags of a TJoined.
+const (
+	flagRefused = 1 // for the reason in the payload
+	flagForeign = 2 // what the kernel there maps into programs is not the origin's
+)
+
 func (o *origin) nodeJoined(from coherence.NodeID, h wire.Header, payload []byte) {
 	var err error
-	if h.Flags != 0 {
+	if h.Flags&flagRefused != 0 {
 		err = fmt.Errorf("node %d: %s", from, payload)
 	}
 	o.nodes[from].pid = int(h.Count)
+	o.nodes[from].foreign = h.Flags&flagForeign != 0
 	o.joined(from, err)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/control"
+	"popcorn/internal/guest"
 	"popcorn/internal/pager"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
@@ -163,13 +164,24 @@ func (o *origin) join(n coherence.NodeID, f func(error)) {
 		o.joined(n, err)
 		return
 	}
+	machine, vdso, err := guest.ReadMachine(o.proc)
+	if err != nil {
+		o.joined(n, err)
+		return
+	}
+	o.vdso = vdso
+	payload, err := encodeJoin(machine, ms)
+	if err != nil {
+		o.joined(n, err)
+		return
+	}
 	st.told = vm.Set{}
 	for _, m := range ms {
 		if sharable(m.Kind) {
 			st.told.Insert(m)
 		}
 	}
-	o.send(n, wire.Header{Type: wire.TJoin, ID: uint64(o.epoch), Count: uint32(o.proc.PID)}, encodeMappings(ms))
+	o.send(n, wire.Header{Type: wire.TJoin, ID: uint64(o.epoch), Count: uint32(o.proc.PID)}, payload)
 }
 
 func (o *origin) joined(n coherence.NodeID, err error) {

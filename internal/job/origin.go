@@ -28,6 +28,7 @@ type origin struct {
 	children map[int]bool           // processes to be let go at their first stop
 	mem      *pager.Home
 	uffd     *sys.UFFD
+	vdso     vm.Range // of the program
 	listener int
 	nodes    map[coherence.NodeID]*nodeState
 	// distributed: this program's memory is under our hand.
@@ -53,6 +54,8 @@ type nodeState struct {
 	joining []func(error)
 	failed  error
 	pid     int // of the stub
+	// foreign: its kernel maps other code or other clocks into programs.
+	foreign bool
 	// told is mappings it has been told of and that have lost nothing since: it
 	// asks about what it lacks, so this only saves words.
 	told vm.Set
@@ -165,6 +168,9 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 	}
 	var err error
 	switch {
+	case t.stepsOut():
+		t.single = true
+		err = sys.SingleStep(t.tid, sig)
 	case t.errand && sig != 0:
 		// The stop comes at the handler's first instruction.
 		t.single = true

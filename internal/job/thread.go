@@ -65,7 +65,8 @@ type thread struct {
 	born       bool // its first stop has been seen
 	inside     bool // its stop lies inside a system call: registers set there are lost
 	errand     bool // home for something, to be stepped until it is done
-	single     bool // being single-stepped into a signal handler
+	single     bool // being single-stepped: into a signal handler, or out of the vDSO
+	steps      int  // made so far to get out of the vDSO, see stepOut
 	exiting    bool
 	execing    bool
 	entered    bool // stands between a followed call's entry and its exit

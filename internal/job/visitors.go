@@ -131,12 +131,23 @@ func (r *remote) faulted(v *visitor, sig sys.Signal) {
 		r.send(coherence.Home, wire.Header{Type: wire.TQuery, ID: uint64(v.tid), Addr: info.Addr()})
 		return
 	}
+	if sig == sys.SIGSEGV && r.readsTSC(v) {
+		r.sendHome(v, returnTSC, 0, outOfCall)
+		return
+	}
 	r.sendHome(v, returnFault, uint64(sig), func(c *guest.Context) {
 		outOfCall(c)
 		if sig == sys.SIGTRAP && info.Code() == kernelMade {
 			c.Regs.Rip-- // over the breakpoint instruction
 		}
 	})
+}
+
+// readsTSC tells whether v stands before an instruction that reads the time
+// stamp counter, which at a foreign node is not the origin's.
+func (r *remote) readsTSC(v *visitor) bool {
+	var regs sys.Regs
+	return r.stub.Foreign && sys.GetRegs(v.stub, &regs) == nil && r.stub.ReadsTSC(vm.Addr(regs.Rip))
 }
 
 // answered takes home's word about the address at which a visitor faulted.

@@ -49,6 +49,9 @@ func DecodeMachine(b []byte) (m Machine, err error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return m, fmt.Errorf("decode machine: %w", err)
 	}
+	if len(m.VDSO) > maxVDSO {
+		return m, fmt.Errorf("decode machine: vDSO of %d bytes: %w", len(m.VDSO), sys.E2BIG)
+	}
 	if c := m.CPU; c.Size < 0 || c.Size > maxXState || len(c.Components) > 64 {
 		return m, fmt.Errorf("decode machine: extended state of %d bytes: %w", c.Size, sys.EINVAL)
 	}

@@ -254,9 +254,24 @@ func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64) {
 		o.logf("thread %d makes call %d while %v", t.tid, nr, t.where)
 		return
 	}
+	if nr == guest.ClockCall {
+		o.stats.forwarded[sys.SYS_CLOCK_GETTIME]++
+		o.send(t.node, wire.Header{Type: wire.TCallResult, ID: uint64(t.tid), Addr: o.readClock(args[0])})
+		return
+	}
+	o.stats.forwarded[nr]++
 	t.to(calling)
 	t.call = c
 	o.begin(t, c) // a shadow in a stop of the whole process finds it afterwards
+}
+
+// readClock is what a clock of the program shows, in nanoseconds. The errors make
+// the thread ask the kernel.
+func (o *origin) readClock(id uint64) uint64 {
+	if !o.itsClocks || !sys.WallClock(int32(id)) {
+		return errno(sys.ENOSYS)
+	}
+	return uint64(sys.ReadClock(int32(id)))
 }
 
 // begin makes a forwarded call, by the butler when it changes mappings.
@@ -358,7 +373,6 @@ func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		o.stats.forwarded[nr]++
 		o.forwarded(t, nr, args)
 	case wire.TReturn:
 		ctx, err := guest.ParseContext(payload)

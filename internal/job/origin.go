@@ -29,8 +29,10 @@ type origin struct {
 	mem      *pager.Home
 	uffd     *sys.UFFD
 	vdso     vm.Range // of the program
-	listener int
-	nodes    map[coherence.NodeID]*nodeState
+	// itsClocks: this process reads the program's clocks when it reads its own.
+	itsClocks bool
+	listener  int
+	nodes     map[coherence.NodeID]*nodeState
 	// distributed: this program's memory is under our hand.
 	distributed bool
 	starting    bool  // distribution is under way

@@ -109,7 +109,7 @@ func (o *origin) migrateCall(t *thread, ctx *guest.Context, nid int, uregs uint6
 	case nid < 0 || nid >= maxNodes:
 		back(sys.EINVAL)
 		return
-	case coherence.NodeID(nid) == from:
+	case coherence.NodeID(nid) == from && t.place == from: // else it is there on an errand only
 		back(sys.EBUSY)
 		return
 	case nid != 0 && (o.nodes[coherence.NodeID(nid)] == nil || o.nodes[coherence.NodeID(nid)].failed != nil):

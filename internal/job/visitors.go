@@ -218,16 +218,23 @@ func (r *remote) notified(events uint32) {
 		r.leaveFromCall(v, n.Nr)
 		return
 	}
-	switch e := syscalls.LookupCall(n.Nr, n.Args); e.Class {
-	case syscalls.Answered:
+	switch e := syscalls.LookupCall(n.Nr, n.Args); {
+	case n.Nr == guest.ClockCall:
+		r.forward(v, n)
+	case e.Class == syscalls.Answered:
 		r.stats.answered[n.Nr]++
 		r.answerIdentity(v, n)
-	case syscalls.GoHome:
+	case e.Class == syscalls.GoHome:
 		r.leaveFromCall(v, n.Nr)
 	default:
-		v.state = inCall
-		r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args))
+		r.forward(v, n)
 	}
+}
+
+// forward has a call of v made at home.
+func (r *remote) forward(v *visitor, n sys.Notif) {
+	v.state = inCall
+	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args))
 }
 
 // leaveFromCall sends a visitor home that waits in a notification.

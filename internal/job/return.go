@@ -184,7 +184,10 @@ func (o *origin) goBack(t *thread) {
 		o.depart(t, t.place)
 		return
 	}
-	t.steps = 0
+	if t.where == atHome && t.place == coherence.Home { // it is where it belongs now
+		t.errand, t.steps, t.since = false, 0, 0
+		t.finishMove(nil)
+	}
 	if t.where != leaving { // else it is kept stopped until it can go
 		o.resume(t, 0)
 	}

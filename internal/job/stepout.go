@@ -2,6 +2,7 @@ package job
 
 import (
 	"errors"
+	"time"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/sys"
@@ -18,12 +19,13 @@ func (o *origin) tied(n coherence.NodeID, r *sys.Regs) bool {
 }
 
 // The functions of the vDSO read until what they have read was not written
-// meanwhile, which a thread that is stepped may not live to see. After stepsAtOnce
-// it runs until it can be stopped, which will be somewhere else in them; after
-// mostSteps it stays, for now. So it is steps that are counted, and no time.
+// meanwhile, which a thread that is stepped may not live to see: the kernel writes
+// at every tick. So after stepsAtOnce it runs for a moment, to be found elsewhere;
+// after mostSteps it stays, for now.
 const (
-	stepsAtOnce = 400
-	mostSteps   = 100 * stepsAtOnce
+	stepsAtOnce = 64
+	mostSteps   = 500 * stepsAtOnce
+	runsFree    = time.Millisecond
 )
 
 var errInVDSO = errors.New("it does not get out of the vDSO")
@@ -42,10 +44,14 @@ func (o *origin) stepOut(t *thread, n coherence.NodeID) bool {
 	}
 	t.to(atHome)
 	t.node = coherence.Home
-	if !t.stepsOut() {
-		t.onStop = append(t.onStop, func() { o.goBack(t) })
-	}
 	o.resume(t, 0)
+	if !t.stepsOut() {
+		o.loop.after(runsFree, func() {
+			if t.where == atHome && t.steps > 0 {
+				o.interrupt(t, func() { o.goBack(t) })
+			}
+		})
+	}
 	return true
 }
 

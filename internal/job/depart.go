@@ -55,6 +55,8 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 	if t.since == 0 {
 		t.since = sys.Monotonic()
 	}
+	o.releaseFork(t) // it stands before its call, which it will make there
+	t.futex = nil
 	t.to(leaving)
 	t.node = n
 	o.prepared(n, t, func(err error) {

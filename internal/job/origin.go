@@ -190,7 +190,7 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 
 // interrupt calls f when t, running at home or a shadow, has stopped for it.
 func (o *origin) interrupt(t *thread, f func()) {
-	if t.stopped && !t.group && !t.inside {
+	if t.stopped && !t.group && !t.inside && !t.busy() {
 		f()
 		return
 	}

@@ -8,7 +8,8 @@
 //     wherever their threads ran (guests_test.go).
 //   - programs_test.go runs real programs of the distribution.
 //   - litmus_test.go asks for forbidden outcomes of the memory model.
-//   - foreign_test.go runs at nodes that take the origin for another machine.
+//   - foreign_test.go runs at nodes that take the origin for another machine, or
+//     have other clocks.
 //   - moves_test.go moves threads by `popcorn migrate` while they compute or
 //     sit in a system call.
 //   - faults_test.go kills, at random moments, each process a job is made of.

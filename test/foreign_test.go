@@ -2,6 +2,8 @@ package test
 
 import (
 	"encoding/json"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -81,6 +83,26 @@ func TestForeignClocks(t *testing.T) {
 			asked := forwarded(t, run(t, c, v).stats, "clock_gettime")
 			if foreign := v.env != nil; foreign != (asked >= 4*5) { // half of 8 rounds, 5 clocks in each
 				t.Errorf("%d clocks read at home, foreign: %v", asked, foreign)
+			}
+		})
+	}
+}
+
+// TestForeignTime: a program that enters a time namespace has other clocks than
+// the nodes it was started on. They are right wherever it is.
+func TestForeignTime(t *testing.T) {
+	shift := []string{"-T", "--monotonic", "1000000", "--boottime", "2000000"}
+	if out, err := exec.Command("unshare", append(shift, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("no time namespace for us: %v %s", err, out)
+	}
+	for _, name := range []string{"time_clock", "time_sleep"} {
+		g := readGuest(t, "guests/"+name+".c")
+		c := command{path: "unshare", args: slices.Concat(shift, []string{g.build(t)}, g.args())}
+		t.Run(name, func(t *testing.T) {
+			want := run(t, c, native)
+			checkPromise(t, g, want)
+			for _, v := range []variant{allAway, spread3} {
+				t.Run(v.name, func(t *testing.T) { compare(t, c, want, run(t, c, v)) })
 			}
 		})
 	}

@@ -8,6 +8,8 @@
 //     wherever their threads ran (guests_test.go).
 //   - programs_test.go runs real programs of the distribution.
 //   - litmus_test.go asks for forbidden outcomes of the memory model.
+//   - foreign_test.go runs at nodes that take the origin for another machine, or
+//     have other clocks.
 //   - moves_test.go moves threads by `popcorn migrate` while they compute or
 //     sit in a system call.
 //   - faults_test.go kills, at random moments, each process a job is made of.
@@ -37,6 +39,8 @@
 //
 //   - POPCORN_VERIFY is passed through to the runs.
 //   - POPCORN_SOAK=1 uses full sizes, rounds and repetitions; 2 the longest.
+//   - POPCORN_TEST_FOREIGN=N in a variant has nodes from N on take the origin for
+//     another machine.
 //   - POPCORN_TEST_SEED repeats the random choices of an earlier run.
 //
 // It does not test packages from the inside, nor the grammar of the command

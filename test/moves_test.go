@@ -17,7 +17,7 @@ var movesGuests = []struct {
 	whole bool
 }{
 	{name: "moves_compute"}, {name: "moves_read"}, {name: "moves_futex"}, {name: "moves_nanosleep"},
-	{name: "moves_poll"}, {name: "moves_epoll"}, {name: "moves_threads", whole: true},
+	{name: "moves_poll"}, {name: "moves_epoll"}, {name: "moves_clock"}, {name: "moves_threads", whole: true},
 }
 
 // TestMovesNatively holds the guests alone.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -112,6 +113,9 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (job.Spec, error) {
 	}
 	s := job.Spec{Env: os.Environ(), Nodes: 1, On: -1, Name: f.name, LogFile: f.log, ABI: f.abi,
 		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY")}
+	if s.ForeignFrom, err = foreignFrom(); err != nil {
+		return s, err
+	}
 	place(&s, set)
 	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
 		return s, err
@@ -122,6 +126,20 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (job.Spec, error) {
 	prog, err := lookUp(args)
 	s.Path, s.Argv = prog.path, prog.argv
 	return s, err
+}
+
+// foreignFrom is what tests ask for by the environment.
+func foreignFrom() (int, error) {
+	const name = "POPCORN_TEST_FOREIGN"
+	v := os.Getenv(name)
+	if v == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s=%s: the number of a remote node is wanted", name, v)
+	}
+	return n, nil
 }
 
 // flagSettings is the layer of settings that the flags given make.

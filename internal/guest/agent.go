@@ -33,6 +33,11 @@ const (
 // system call of any kernel. agent_amd64.S holds it too.
 const Doorbell = 0x504f50
 
+// ClockCall is the number of a call that returns what the clock in its argument
+// shows, in nanoseconds, or fails. Only supervisors of remotes know it; see
+// vdso_clock_gettime in agent_amd64.S.
+const ClockCall = 0x504f51
+
 // Slots of our own threads in the guest.
 const (
 	butlerSlot = iota

@@ -79,7 +79,7 @@ func homeFilter() ([]bpf.RawInstruction, error) {
 
 	f.label("mmap")
 	f.arg(3)
-	f.to("unless agent", bpf.JumpBitsSet, sys.MAP_FIXED)
+	f.to("unless agent", bpf.JumpBitsSet, sys.MAP_FIXED|mapDroppable)
 	f.retIf(bpf.JumpBitsSet, sys.MAP_ANONYMOUS|sys.MAP_SHARED, sys.SECCOMP_RET_ALLOW)
 	f.arg(2)
 	f.to("unless agent", bpf.JumpBitsSet, sys.PROT_WRITE) // a writable private file
@@ -130,6 +130,7 @@ func remoteFilter(c RemoteClasses) ([]bpf.RawInstruction, error) {
 		f.retIf(bpf.JumpEqual, uint32(nr), sys.SECCOMP_RET_ALLOW)
 	}
 	f.to("clone", bpf.JumpEqual, sys.SYS_CLONE)
+	f.retIf(bpf.JumpEqual, ClockCall, sys.SECCOMP_RET_USER_NOTIF)
 	for _, nr := range c.GoHome {
 		f.retIf(bpf.JumpEqual, uint32(nr), sys.SECCOMP_RET_TRACE)
 	}

@@ -118,7 +118,11 @@ func TestDistribute(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := StartRemote(tr, RemoteClasses{Local: []int{24}, Max: 470}, home)
+		origin, _, err := ReadMachine(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := StartRemote(tr, RemoteClasses{Local: []int{24}, Max: 470}, home, origin)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"fmt"
 
 	"golang.org/x/net/bpf"
@@ -12,7 +13,7 @@ import (
 type filter = []bpf.RawInstruction
 
 // Remote is a stub process made ready for guest threads: an address space that
-// is empty but for the agent and the vDSO at the origin's addresses, memory
+// is empty but for the agent and a vDSO at the origin's addresses, memory
 // from one memfd in which a page's offset is its address, and a nursery thread
 // from which all guest threads are cloned, so that they inherit its filter.
 //
@@ -24,7 +25,9 @@ type Remote struct {
 	Memory   int // memfd
 	UFFD     *sys.UFFD
 	Listener int
-	nursery  int
+	// Foreign: the origin has another kernel or other clocks.
+	Foreign bool
+	nursery int
 }
 
 // memoryFD is the memfd's descriptor in the stub.
@@ -33,9 +36,9 @@ const memoryFD = 3
 // remoteFaults: as userFaults, and write protection of shared memory.
 const remoteFaults = userFaults | sys.UFFD_FEATURE_MISSING_SHMEM | sys.UFFD_FEATURE_WP_HUGETLBFS_SHMEM
 
-// StartRemote starts a stub. home is the origin's mappings: those of the vDSO
-// are placed as there.
-func StartRemote(t *Tracer, classes RemoteClasses, home []vm.Mapping) (r *Remote, err error) {
+// StartRemote starts a stub for a program of the machine origin, where it has
+// the mappings home: what belongs to the vDSO is placed as there.
+func StartRemote(t *Tracer, classes RemoteClasses, home []vm.Mapping, origin Machine) (r *Remote, err error) {
 	r = &Remote{Memory: -1, Listener: -1}
 	defer func() {
 		if err != nil {
@@ -52,7 +55,10 @@ func StartRemote(t *Tracer, classes RemoteClasses, home []vm.Mapping) (r *Remote
 	if err = r.start(t); err != nil {
 		return r, err
 	}
-	if err = r.clear(home); err != nil {
+	if r.Foreign, err = r.foreignTo(origin); err != nil {
+		return r, err
+	}
+	if err = r.clear(home, origin); err != nil {
 		return r, err
 	}
 	var fd int
@@ -100,9 +106,21 @@ func (r *Remote) Close() {
 	}
 }
 
+// foreignTo tells whether what the kernel here maps into a program is not what it
+// finds at the origin: other code, or clocks that show another time.
+func (r *Remote) foreignTo(origin Machine) (bool, error) {
+	image, _, err := r.VDSO()
+	if err != nil {
+		return false, err
+	}
+	clocks, err := ReadClocks(r.PID)
+	return !bytes.Equal(image, origin.VDSO) || !origin.Clocks.Same(clocks), err
+}
+
 // clear maps the batch table, removes the stub's own stack and moves the
-// kernel's mappings to the origin's addresses.
-func (r *Remote) clear(home []vm.Mapping) error {
+// kernel's mappings to the origin's addresses. In a foreign process the origin's
+// vDSO takes their place, changed; the clock pages it had read are out of reach.
+func (r *Remote) clear(home []vm.Mapping, origin Machine) error {
 	t := tableMapping()
 	if _, err := r.Call(r.PID, t.Nr, t.Args[:]...); err != nil {
 		return fmt.Errorf("map agent table: %w", err)
@@ -116,6 +134,10 @@ func (r *Remote) clear(home []vm.Mapping) error {
 		if m.Kind == vm.Local {
 			want[m.Name] = m.Range
 		}
+	}
+	vdso := want[vdsoName]
+	if r.Foreign {
+		want = nil
 	}
 	var stage, place []Entry
 	at := StageBase
@@ -132,6 +154,9 @@ func (r *Remote) clear(home []vm.Mapping) error {
 	}
 	if _, err := r.Batch(r.PID, append(stage, place...)); err != nil {
 		return fmt.Errorf("lay out stub: %w", err)
+	}
+	if r.Foreign && len(origin.VDSO) > 0 {
+		return r.placeVDSO(origin.VDSO, vdso)
 	}
 	return nil
 }
@@ -152,6 +177,11 @@ func (r *Remote) startNursery(classes RemoteClasses) error {
 	}
 	if r.nursery, err = r.NewThread(r.PID); err != nil {
 		return err
+	}
+	if r.Foreign {
+		if err := r.withoutTSC(r.nursery); err != nil {
+			return err
+		}
 	}
 	var fd int
 	if r.Listener, fd, err = r.listen(r.nursery, prog, 0); err != nil {

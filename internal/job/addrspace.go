@@ -2,6 +2,7 @@ package job
 
 import (
 	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
 	"popcorn/internal/wire"
@@ -268,11 +269,18 @@ func (o *origin) mmap(args [6]uint64, done func(uint64, bool)) {
 
 // mapped makes an mmap and what follows from it.
 func (o *origin) mapped(args [6]uint64) uint64 {
+	var droppable bool
+	args[3], droppable = guest.DropsNothing(args[3])
 	ret := o.byButler(sys.SYS_MMAP, args)
 	if failed(ret) {
 		return ret
 	}
 	r := rangeOf(ret, args[1])
+	if droppable {
+		if err := o.proc.WipeOnFork(r); err != nil {
+			o.logf("wipe droppable memory on fork: %v", err)
+		}
+	}
 	o.proc.ForgetFiles(r)
 	if args[2]&sys.PROT_WRITE != 0 && args[3]&(sys.MAP_SHARED|sys.MAP_ANONYMOUS) == 0 {
 		if err := o.proc.Anonymize(r); err != nil {

@@ -107,6 +107,12 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 		ctx := t.ctx
 		t.ctx = nil
 		ctx.Result(ret)
+		if o.tied(t.node, &ctx.Regs) {
+			t.to(atHome)
+			t.node = coherence.Home
+			o.bring(t, landing{ctx, returnRecalled, 0, coherence.Home})
+			return
+		}
 		t.to(away)
 		o.arrive(t, ctx)
 	case homeIn:
@@ -248,9 +254,24 @@ func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64) {
 		o.logf("thread %d makes call %d while %v", t.tid, nr, t.where)
 		return
 	}
+	if nr == guest.ClockCall {
+		o.stats.forwarded[sys.SYS_CLOCK_GETTIME]++
+		o.send(t.node, wire.Header{Type: wire.TCallResult, ID: uint64(t.tid), Addr: o.readClock(args[0])})
+		return
+	}
+	o.stats.forwarded[nr]++
 	t.to(calling)
 	t.call = c
 	o.begin(t, c) // a shadow in a stop of the whole process finds it afterwards
+}
+
+// readClock is what a clock of the program shows, in nanoseconds. The errors make
+// the thread ask the kernel.
+func (o *origin) readClock(id uint64) uint64 {
+	if !o.itsClocks || !sys.WallClock(int32(id)) {
+		return errno(sys.ENOSYS)
+	}
+	return uint64(sys.ReadClock(int32(id)))
 }
 
 // begin makes a forwarded call, by the butler when it changes mappings.
@@ -352,7 +373,6 @@ func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		o.stats.forwarded[nr]++
 		o.forwarded(t, nr, args)
 	case wire.TReturn:
 		ctx, err := guest.ParseContext(payload)
@@ -376,12 +396,19 @@ func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
 // flagInCall of a TReturn: the thread's call is still being made for it.
 const flagInCall = 1
 
+// Flags of a TJoined.
+const (
+	flagRefused = 1 // for the reason in the payload
+	flagForeign = 2 // what the kernel there maps into programs is not the origin's
+)
+
 func (o *origin) nodeJoined(from coherence.NodeID, h wire.Header, payload []byte) {
 	var err error
-	if h.Flags != 0 {
+	if h.Flags&flagRefused != 0 {
 		err = fmt.Errorf("node %d: %s", from, payload)
 	}
 	o.nodes[from].pid = int(h.Count)
+	o.nodes[from].foreign = h.Flags&flagForeign != 0
 	o.joined(from, err)
 }
 

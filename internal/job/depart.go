@@ -48,13 +48,15 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 		return
 	}
 	if n == coherence.Home {
-		t.errand = false
+		t.errand, t.steps = false, 0
 		o.resume(t, 0)
 		return
 	}
 	if t.since == 0 {
 		t.since = sys.Monotonic()
 	}
+	o.releaseFork(t) // it stands before its call, which it will make there
+	t.futex = nil
 	t.to(leaving)
 	t.node = n
 	o.prepared(n, t, func(err error) {
@@ -68,6 +70,9 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 		o.withoutRseq(t, func(err error) {
 			if t.place != n {
 				o.redirect(t)
+				return
+			}
+			if err == nil && o.stepOut(t, n) {
 				return
 			}
 			if err == nil {
@@ -116,7 +121,7 @@ func (o *origin) stay(t *thread, err error) {
 	o.logf("thread %d stays: %v", t.tid, err)
 	o.stats.wentHome["could not leave: "+rootCause(err)]++
 	t.to(atHome)
-	t.node, t.place, t.errand, t.since = coherence.Home, coherence.Home, false, 0
+	t.node, t.place, t.errand, t.since, t.steps = coherence.Home, coherence.Home, false, 0, 0
 	t.finishMove(fmt.Errorf("%w: %w", control.ErrRefused, err))
 	if f := t.refused; f != nil {
 		t.refused = nil
@@ -179,7 +184,7 @@ func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error
 	if err := o.proc.Park(t.tid, t.slot, ctx.Regs); err != nil {
 		return err
 	}
-	t.errand, t.refused = false, nil
+	t.errand, t.refused, t.steps = false, nil, 0
 	t.node, t.place = n, n
 	if c != nil {
 		c.begun = true

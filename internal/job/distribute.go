@@ -8,6 +8,7 @@ import (
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/control"
+	"popcorn/internal/guest"
 	"popcorn/internal/pager"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
@@ -94,6 +95,9 @@ func (o *origin) distributeNow(t *thread) error {
 	if err := o.proc.AnonymizeAll(); err != nil {
 		return err
 	}
+	if err := o.proc.KeepAll(); err != nil {
+		return err
+	}
 	o.mem = pager.NewHome(o.proc, h.UFFD)
 	return o.newPager(o.mem, h.UFFD, o.mem.Untouched, o.idle, func(p page) { o.unmappedAtHome(p) })
 }
@@ -159,6 +163,14 @@ func (o *origin) join(n coherence.NodeID, f func(error)) {
 		return
 	}
 	ms, err := o.proc.Mappings()
+	var machine guest.Machine
+	if err == nil {
+		machine, err = o.machine()
+	}
+	var payload []byte
+	if err == nil {
+		payload, err = encodeJoin(machine, ms)
+	}
 	if err != nil {
 		o.joined(n, err)
 		return
@@ -169,7 +181,18 @@ func (o *origin) join(n coherence.NodeID, f func(error)) {
 			st.told.Insert(m)
 		}
 	}
-	o.send(n, wire.Header{Type: wire.TJoin, ID: uint64(o.epoch), Count: uint32(o.proc.PID)}, encodeMappings(ms))
+	o.send(n, wire.Header{Type: wire.TJoin, ID: uint64(o.epoch), Count: uint32(o.proc.PID)}, payload)
+}
+
+// machine is what a node that joins must know of this one.
+func (o *origin) machine() (guest.Machine, error) {
+	m, vdso, err := guest.ReadMachine(o.proc)
+	if err != nil {
+		return m, err
+	}
+	ours, err := guest.ReadClocks(sys.Getpid())
+	o.vdso, o.itsClocks = vdso, err == nil && m.Clocks.Same(ours)
+	return m, err
 }
 
 func (o *origin) joined(n coherence.NodeID, err error) {

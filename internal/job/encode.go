@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"popcorn/internal/guest"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
 )
@@ -52,6 +53,28 @@ func valid(m vm.Mapping) bool {
 	const offset = vm.PageSize - 1
 	return m.Start < m.End && (m.Start|m.End)&offset == 0 && m.Kind <= vm.WritableFile &&
 		m.Prot <= vm.ProtRead|vm.ProtWrite|vm.ProtExec && (m.End <= userEnd || m.Kind == vm.Local)
+}
+
+// encodeJoin is a machine with its length, then mappings.
+func encodeJoin(m guest.Machine, ms []vm.Mapping) ([]byte, error) {
+	machine, err := m.Encode()
+	if err != nil {
+		return nil, err
+	}
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(machine)))
+	return append(append(b, machine...), encodeMappings(ms)...), nil
+}
+
+func decodeJoin(b []byte) (m guest.Machine, ms []vm.Mapping, err error) {
+	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.LittleEndian.Uint32(b)) {
+		return m, nil, fmt.Errorf("decode join of %d bytes: %w", len(b), sys.EINVAL)
+	}
+	n := 4 + binary.LittleEndian.Uint32(b)
+	if m, err = guest.DecodeMachine(b[4:n]); err != nil {
+		return m, nil, err
+	}
+	ms, err = decodeMappings(b[n:])
+	return m, ms, err
 }
 
 // userEnd is behind the last address of programs (57-bit address spaces have to

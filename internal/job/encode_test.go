@@ -1,9 +1,12 @@
 package job
 
 import (
+	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
+	"popcorn/internal/guest"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
 )
@@ -78,6 +81,53 @@ func FuzzDecodeMappings(f *testing.F) {
 			t.Fatalf("got %v, %v; want %v", again, err, ms)
 		}
 	})
+}
+
+func TestJoinAgain(t *testing.T) {
+	machine := guest.Machine{Clocks: guest.Clocks{Boot: "b", Now: 3}, VDSO: []byte("image")}
+	b, err := encodeJoin(machine, someMappings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, ms, err := decodeJoin(b)
+	if err != nil || !reflect.DeepEqual(m, machine) || !reflect.DeepEqual(ms, someMappings()) {
+		t.Errorf("got %+v, %v, %v", m, ms, err)
+	}
+	for n := range len(b) {
+		if _, ms, err := decodeJoin(b[:n]); err == nil && len(ms) >= len(someMappings()) {
+			t.Errorf("cut to %d of %d bytes it is whole", n, len(b))
+		}
+	}
+}
+
+// FuzzDecodeJoin: whatever arrives is refused, or survives the way back.
+func FuzzDecodeJoin(f *testing.F) {
+	b, _ := encodeJoin(guest.Machine{VDSO: []byte("image")}, someMappings())
+	f.Add(b)
+	f.Add([]byte{255, 255, 255, 255, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, ms, err := decodeJoin(b)
+		if err != nil {
+			return
+		}
+		again, err := encodeJoin(m, ms)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m2, ms2, err := decodeJoin(again); err != nil || len(ms2) != len(ms) || string(m2.VDSO) != string(m.VDSO) {
+			t.Fatalf("got %+v, %v, %v", m2, ms2, err)
+		}
+	})
+}
+
+// TestJoinRefused: a node whose processor lacks something starts nothing and says
+// what is missing.
+func TestJoinRefused(t *testing.T) {
+	r := newRemote(&supervisor{})
+	err := r.startStub(guest.Machine{CPU: guest.CPU{Features: []string{"amx_tile", "foresight"}}}, nil)
+	if !errors.Is(err, guest.ErrCPU) || !strings.Contains(err.Error(), "foresight") || r.stub != nil {
+		t.Errorf("got %v", err)
+	}
 }
 
 func FuzzDecodeCall(f *testing.F) {

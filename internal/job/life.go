@@ -184,7 +184,13 @@ func again(tid int, nr uint64) bool {
 // copiesMemory lets t fork once home has all pages; nobody else may write until
 // the kernel has copied them.
 func (o *origin) copiesMemory(t *thread) {
-	t.forkHold = o.pager.HoldAll(coherence.Read, func(uint64) { o.loop.post(func() { o.resume(t, 0) }) })
+	t.forkHold = o.pager.HoldAll(coherence.Read, func(id uint64) {
+		o.loop.post(func() {
+			if t.forkHold == id { // else it has left before its call
+				o.resume(t, 0)
+			}
+		})
+	})
 }
 
 // futexAtHome lets t make a futex call whose pages must be present at home, and
@@ -195,7 +201,7 @@ func (o *origin) futexAtHome(t *thread, runs []run) {
 		o.populate(runs)
 		o.loop.post(func() {
 			o.onceBlocked(t, mostHolds, func() { o.release(id) })
-			if !t.stopped || t.where == gone {
+			if !t.stopped || t.where != atHome || t.futex == nil {
 				return
 			}
 			o.stepOn(t)

@@ -28,8 +28,11 @@ type origin struct {
 	children map[int]bool           // processes to be let go at their first stop
 	mem      *pager.Home
 	uffd     *sys.UFFD
-	listener int
-	nodes    map[coherence.NodeID]*nodeState
+	vdso     vm.Range // of the program
+	// itsClocks: this process reads the program's clocks when it reads its own.
+	itsClocks bool
+	listener  int
+	nodes     map[coherence.NodeID]*nodeState
 	// distributed: this program's memory is under our hand.
 	distributed bool
 	starting    bool  // distribution is under way
@@ -53,6 +56,8 @@ type nodeState struct {
 	joining []func(error)
 	failed  error
 	pid     int // of the stub
+	// foreign: its kernel maps other code or other clocks into programs.
+	foreign bool
 	// told is mappings it has been told of and that have lost nothing since: it
 	// asks about what it lacks, so this only saves words.
 	told vm.Set
@@ -165,6 +170,9 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 	}
 	var err error
 	switch {
+	case t.stepsOut():
+		t.single = true
+		err = sys.SingleStep(t.tid, sig)
 	case t.errand && sig != 0:
 		// The stop comes at the handler's first instruction.
 		t.single = true
@@ -182,7 +190,7 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 
 // interrupt calls f when t, running at home or a shadow, has stopped for it.
 func (o *origin) interrupt(t *thread, f func()) {
-	if t.stopped && !t.group && !t.inside {
+	if t.stopped && !t.group && !t.inside && !t.busy() {
 		f()
 		return
 	}

@@ -31,7 +31,7 @@ func (o *origin) popcornTrap(t *thread, nr int, r *sys.Regs) {
 	}
 	ctx.Regs.Rdi, ctx.Regs.Rsi, ctx.Regs.Rdx = r.Rdi, r.Rsi, r.Rdx
 	t.errand = false
-	o.popcornCall(t, nr, ctx, coherence.Home)
+	o.popcornCall(t, nr, ctx, t.place) // an errand to home is nothing to be told of
 }
 
 // leavesAtOnce sends t away from the very stop of its call, when the call is a
@@ -59,6 +59,7 @@ func (o *origin) leavesAtOnce(t *thread, nr int, r *sys.Regs) bool {
 // popcornCall makes a popcorn call of the stopped thread t, whose user state
 // after the call is ctx and which made it at node from.
 func (o *origin) popcornCall(t *thread, nr int, ctx *guest.Context, from coherence.NodeID) {
+	t.own = true
 	call, _ := o.abi.Popcorn(nr)
 	a := [3]uint64{ctx.Regs.Rdi, ctx.Regs.Rsi, ctx.Regs.Rdx}
 	back := func(ret int64) { o.popcornDone(t, ctx, ret, from) }
@@ -76,6 +77,7 @@ func (o *origin) popcornCall(t *thread, nr int, ctx *guest.Context, from coheren
 
 // popcornDone lets t go on with the call's result where it made it.
 func (o *origin) popcornDone(t *thread, ctx *guest.Context, ret int64, node coherence.NodeID) {
+	t.own = false
 	ctx.Result(uint64(ret))
 	if node != coherence.Home && t.where == atHome && o.canLeave(t, node) {
 		if t.since == 0 {

@@ -29,6 +29,8 @@ type remote struct {
 	frozen   bool
 	stats    remoteStats
 	setUp    time.Duration // processor time that making the stub took
+	// cpus are the origin's processor and the one here.
+	cpus struct{ origin, here guest.CPU }
 }
 
 // visitor is a thread of the program that runs here.
@@ -160,31 +162,42 @@ func (r *remote) frame(from coherence.NodeID, h wire.Header, payload []byte) err
 
 // join starts the stub for the program home describes.
 func (r *remote) join(h wire.Header, payload []byte) error {
-	ms, err := decodeMappings(payload)
+	origin, ms, err := decodeJoin(payload)
 	if err != nil {
 		return err
 	}
 	if err := r.dropStub(); err != nil {
 		return err
 	}
+	if from := r.cfg.Spec.ForeignFrom; from > 0 && r.cfg.Node >= from {
+		origin.Clocks.Boot = "none" // a test wants another machine
+	}
 	r.epoch = uint16(h.ID)
 	r.homePID = int(h.Count)
 	reply := wire.Header{Type: wire.TJoined, Addr: h.ID}
-	if err := r.startStub(ms); err != nil {
+	if err := r.startStub(origin, ms); err != nil {
 		r.logf("join: %v", err)
-		reply.Flags = 1
+		reply.Flags = flagRefused
 		r.send(coherence.Home, reply, []byte(err.Error()))
 		return nil
+	}
+	if r.stub.Foreign {
+		r.logf("this is another machine than the origin's: clocks are read there")
+		reply.Flags = flagForeign
 	}
 	reply.Count = uint32(r.stub.PID)
 	r.send(coherence.Home, reply)
 	return nil
 }
 
-func (r *remote) startStub(ms []vm.Mapping) (err error) {
+func (r *remote) startStub(origin guest.Machine, ms []vm.Mapping) (err error) {
+	r.cpus.origin, r.cpus.here = origin.CPU, guest.ReadCPU()
+	if err := origin.CPU.RunsOn(r.cpus.here); err != nil {
+		return err
+	}
 	classes := guest.RemoteClasses{Local: syscalls.Numbers(syscalls.Local), GoHome: syscalls.Numbers(syscalls.GoHome), Max: 470}
 	classes.GoHome = append(classes.GoHome, syscalls.Numbers(syscalls.Popcorn)...)
-	if r.stub, err = guest.StartRemote(r.tracer, classes, ms); err != nil {
+	if r.stub, err = guest.StartRemote(r.tracer, classes, ms, origin); err != nil {
 		return err
 	}
 	r.guest.Store(int32(r.stub.Pidfd))
@@ -288,6 +301,7 @@ func (r *remote) arrive(tid int, payload []byte) error {
 	}
 	stub, err := r.borrow()
 	if err == nil {
+		r.fit(ctx, r.cpus.here)
 		err = ctx.Load(stub)
 	}
 	if err != nil {
@@ -305,6 +319,13 @@ func (r *remote) arrive(tid int, payload []byte) error {
 	}
 	r.send(coherence.Home, wire.Header{Type: wire.TArrived, ID: uint64(tid)})
 	return nil
+}
+
+// fit makes the state of a thread that comes or goes that of the processor there.
+func (r *remote) fit(ctx *guest.Context, there guest.CPU) {
+	if r.cpus.origin.XCR0 != r.cpus.here.XCR0 || r.cpus.origin.Size != r.cpus.here.Size {
+		ctx.Fit(there.XCR0, there.Size)
+	}
 }
 
 func (r *remote) borrow() (int, error) {
@@ -325,6 +346,7 @@ func (r *remote) sendHome(v *visitor, reason uint32, nr uint64, change func(*gue
 		}
 		return
 	}
+	r.fit(ctx, r.cpus.origin)
 	if change != nil {
 		change(ctx)
 	}

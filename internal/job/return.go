@@ -32,10 +32,11 @@ const (
 	returnPopcorn                    // it made one of Popcorn's own calls
 	returnTouch                      // it touched what only home has
 	returnFault                      // its own fault, to be repeated here
+	returnTSC                        // it read the time stamp counter, which is home's
 )
 
 var returnNames = map[uint32]string{returnRecalled: "recalled", returnPopcorn: "popcorn call",
-	returnTouch: "touched memory that stays at home", returnFault: "fault"}
+	returnTouch: "touched memory that stays at home", returnFault: "fault", returnTSC: "read the time stamp counter"}
 
 // returned takes a thread back whose user state is ctx. inCall tells that its
 // shadow is making a call for it, or was about to.
@@ -150,8 +151,14 @@ func (o *origin) land(t *thread, sig sys.Signal) {
 		t.finishMove(nil)
 	}
 	t.errand = t.place != coherence.Home
-	if l.reason == returnTouch && t.errand && sig == 0 {
-		o.lingerAtHome(t)
+	if t.errand && sig == 0 {
+		switch l.reason {
+		case returnTouch:
+			t.errand = false // not stopped at its calls: they may be many
+			o.lingerAtHome(t)
+		case returnTSC: // one call at most: a program does this to know when, not to stay
+			o.lingerAtHome(t)
+		}
 	}
 	o.resume(t, sig)
 }
@@ -159,7 +166,6 @@ func (o *origin) land(t *thread, sig sys.Signal) {
 // lingerAtHome sends a thread out again that makes no system call after it
 // touched something here.
 func (o *origin) lingerAtHome(t *thread) {
-	t.errand = false // not stopped at its calls: they may be many
 	place := t.place
 	o.loop.after(visit, func() {
 		if t.where != atHome || t.place != place {
@@ -177,6 +183,10 @@ func (o *origin) goBack(t *thread) {
 	if t.where == atHome && t.place != coherence.Home && !t.exiting {
 		o.depart(t, t.place)
 		return
+	}
+	if t.where == atHome && t.place == coherence.Home { // it is where it belongs now
+		t.errand, t.steps, t.since = false, 0, 0
+		t.finishMove(nil)
 	}
 	if t.where != leaving { // else it is kept stopped until it can go
 		o.resume(t, 0)

@@ -32,4 +32,7 @@ type Spec struct {
 	IdlePoll bool
 	// Verify names the costly assertions to turn on: "" or "all".
 	Verify string
+	// ForeignFrom is for tests: nodes from this number on take the origin for
+	// another machine; 0 for none.
+	ForeignFrom int
 }

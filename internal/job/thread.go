@@ -64,8 +64,10 @@ type thread struct {
 	onStop     []func()
 	born       bool // its first stop has been seen
 	inside     bool // its stop lies inside a system call: registers set there are lost
+	own        bool // a popcorn call of it is under way: it has registers of another moment
 	errand     bool // home for something, to be stepped until it is done
-	single     bool // being single-stepped into a signal handler
+	single     bool // being single-stepped: into a signal handler, or out of the vDSO
+	steps      int  // made so far to get out of the vDSO, see stepOut
 	exiting    bool
 	execing    bool
 	entered    bool // stands between a followed call's entry and its exit
@@ -127,6 +129,10 @@ func (t *thread) to(w whereabouts) {
 	}
 	panic(fmt.Sprintf("thread %d goes from %v to %v", t.tid, t.where, w))
 }
+
+// busy tells whether the thread, where it stands stopped, waits for pages that a
+// call of its needs: it goes on with that call before anything else.
+func (t *thread) busy() bool { return t.own || t.forkHold != 0 || t.futex != nil }
 
 // callable tells whether calls can be injected into the thread as it stands.
 func (t *thread) callable() bool {

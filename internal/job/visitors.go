@@ -131,12 +131,23 @@ func (r *remote) faulted(v *visitor, sig sys.Signal) {
 		r.send(coherence.Home, wire.Header{Type: wire.TQuery, ID: uint64(v.tid), Addr: info.Addr()})
 		return
 	}
+	if sig == sys.SIGSEGV && r.readsTSC(v) {
+		r.sendHome(v, returnTSC, 0, outOfCall)
+		return
+	}
 	r.sendHome(v, returnFault, uint64(sig), func(c *guest.Context) {
 		outOfCall(c)
 		if sig == sys.SIGTRAP && info.Code() == kernelMade {
 			c.Regs.Rip-- // over the breakpoint instruction
 		}
 	})
+}
+
+// readsTSC tells whether v stands before an instruction that reads the time
+// stamp counter, which at a foreign node is not the origin's.
+func (r *remote) readsTSC(v *visitor) bool {
+	var regs sys.Regs
+	return r.stub.Foreign && sys.GetRegs(v.stub, &regs) == nil && r.stub.ReadsTSC(vm.Addr(regs.Rip))
 }
 
 // answered takes home's word about the address at which a visitor faulted.
@@ -207,16 +218,23 @@ func (r *remote) notified(events uint32) {
 		r.leaveFromCall(v, n.Nr)
 		return
 	}
-	switch e := syscalls.LookupCall(n.Nr, n.Args); e.Class {
-	case syscalls.Answered:
+	switch e := syscalls.LookupCall(n.Nr, n.Args); {
+	case n.Nr == guest.ClockCall:
+		r.forward(v, n)
+	case e.Class == syscalls.Answered:
 		r.stats.answered[n.Nr]++
 		r.answerIdentity(v, n)
-	case syscalls.GoHome:
+	case e.Class == syscalls.GoHome:
 		r.leaveFromCall(v, n.Nr)
 	default:
-		v.state = inCall
-		r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args))
+		r.forward(v, n)
 	}
+}
+
+// forward has a call of v made at home.
+func (r *remote) forward(v *visitor, n sys.Notif) {
+	v.state = inCall
+	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args))
 }
 
 // leaveFromCall sends a visitor home that waits in a notification.

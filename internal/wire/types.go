@@ -16,8 +16,8 @@ const (
 	TRecall                      // home wants a thread back
 	TCall                        // a system call for the thread's shadow
 	TCallResult                  // its result
-	TJoin                        // a node asks to take part in the job
-	TJoined                      // what it needs to know: mappings, vDSO, layout
+	TJoin                        // home's program and machine, for a node to take part
+	TJoined                      // it does, or the reason why not
 	TMap                         // a mapping was made or changed
 	TUnmap                       // rights are taken away; wait for TUnmapped
 	TUnmapped                    // nothing of the range is left here

@@ -148,11 +148,11 @@ func checkVersion(req any) error {
 // objectOf is whom or what a request is about.
 func objectOf(req any) string {
 	switch r := req.(type) {
-	case *api.StartAgentRequest:
+	case *api.StartDeputyRequest:
 		return "node " + r.GetNode()
 	case *api.LeaveRequest:
 		return "node " + cmp.Or(r.GetNode(), "of its own")
-	case *api.StartUserAgentRequest:
+	case *api.StartUserDeputyRequest:
 		return fmt.Sprintf("uid %d", r.GetUid())
 	case *api.JoinRequest:
 		return "node " + r.GetSelf().GetName()

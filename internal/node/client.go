@@ -93,9 +93,9 @@ func (c *Client) Leave(ctx context.Context, name string) error {
 	return fromWire(err, c.lost)
 }
 
-// StartAgent starts an agent of the calling user at a node. It reads config
+// StartDeputy starts a deputy of the calling user at a node. It reads config
 // from descriptor 3. ErrNoSuchNode, ErrUnreachable and ErrRefused are told apart.
-func (c *Client) StartAgent(ctx context.Context, nodeName string, config []byte) error {
-	_, err := c.calls.StartAgent(ctx, &api.StartAgentRequest{ApiVersion: api.Version, Node: nodeName, Config: config})
+func (c *Client) StartDeputy(ctx context.Context, nodeName string, config []byte) error {
+	_, err := c.calls.StartDeputy(ctx, &api.StartDeputyRequest{ApiVersion: api.Version, Node: nodeName, Config: config})
 	return fromWire(err, c.lost)
 }

@@ -32,7 +32,7 @@ type Config struct {
 	Socket  string        `toml:"-"` // of the users of this host
 	Version string        `toml:"-"` // of popcorn
 	Log     *slog.Logger  `toml:"-"`
-	Agent   []string      `toml:"-"` // program and arguments of an agent
+	Deputy  []string      `toml:"-"` // program and arguments of a deputy
 	Beat    time.Duration `toml:"-"` // how often members announce themselves
 }
 
@@ -64,8 +64,8 @@ func (c *Config) fill() {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if len(c.Agent) == 0 {
-		c.Agent = []string{"/proc/self/exe", "agent"}
+	if len(c.Deputy) == 0 {
+		c.Deputy = []string{"/proc/self/exe", "deputy"}
 	}
 }
 

@@ -15,14 +15,14 @@ import (
 
 // Daemon is a running node.
 type Daemon struct {
-	cfg     Config
-	log     *slog.Logger
-	state   *state
-	id      *trust.Node
-	self    Member
-	audit   *audit
-	agents  *agents
-	members membership
+	cfg      Config
+	log      *slog.Logger
+	state    *state
+	id       *trust.Node
+	self     Member
+	audit    *audit
+	deputies *deputies
+	members  membership
 
 	// At the founding node the first three, at others the fourth.
 	auth     *trust.Authority
@@ -32,7 +32,7 @@ type Daemon struct {
 
 	servers servers
 	cancel  context.CancelFunc
-	wg      sync.WaitGroup // membership, agents, servers
+	wg      sync.WaitGroup // membership, deputies, servers
 	over    chan error     // a server that failed, or nil when the node has left
 }
 
@@ -118,11 +118,11 @@ func (d *Daemon) openMembership(rec record) error {
 func (d *Daemon) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
-	d.agents = newAgents(d.cfg)
+	d.deputies = newDeputies(d.cfg)
 	d.servers.build(d)
 	jobs := []func(){
 		func() { d.members.run(ctx) },
-		func() { d.agents.run(ctx) },
+		func() { d.deputies.run(ctx) },
 		func() { d.over <- d.servers.serveLocal() },
 		func() { d.over <- d.servers.servePeers() },
 	}
@@ -167,7 +167,7 @@ func (d *Daemon) Wait(ctx context.Context) error {
 	}
 }
 
-// Close ends the daemon: requests under way may finish for a moment, agents
+// Close ends the daemon: requests under way may finish for a moment, deputies
 // live on.
 func (d *Daemon) Close() error {
 	err := d.servers.shutdown(closeGrace)

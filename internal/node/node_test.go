@@ -20,16 +20,16 @@ import (
 	"popcorn/internal/trust"
 )
 
-// TestMain also is the agent that tests start, told apart by its argument. It
+// TestMain also is the deputy that tests start, told apart by its argument. It
 // leaves a file that says what it found, and then waits to be told to end.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "agent" {
-		os.Exit(testAgent(os.Args[2:]))
+	if len(os.Args) > 1 && os.Args[1] == "deputy" {
+		os.Exit(testDeputy(os.Args[2:]))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// found is what the test's agent tells of itself.
+// found is what the test's deputy tells of itself.
 type found struct {
 	PID, UID, GID int
 	Groups        []int
@@ -39,12 +39,12 @@ type found struct {
 	FDs           []string
 }
 
-func testAgent(args []string) int {
+func testDeputy(args []string) int {
 	if len(args) != 1 {
 		return 4 // of a daemon that was not told of another
 	}
 	dir := args[0]
-	config, err := io.ReadAll(os.NewFile(agentFD, "config"))
+	config, err := io.ReadAll(os.NewFile(deputyFD, "config"))
 	if err != nil {
 		return 1
 	}
@@ -256,8 +256,8 @@ func TestFounderDown(t *testing.T) {
 	b.stop()
 	b.start()
 	b.until("a=silent b=alive c=silent")
-	c.daemon.agents.argv = []string{"/nonexistent"}
-	if err := b.client.StartAgent(t.Context(), "c", nil); err == nil || errors.Is(err, ErrUnreachable) {
+	c.daemon.deputies.argv = []string{"/nonexistent"}
+	if err := b.client.StartDeputy(t.Context(), "c", nil); err == nil || errors.Is(err, ErrUnreachable) {
 		t.Errorf("b does not find c: %v", err)
 	}
 }
@@ -303,10 +303,10 @@ func TestRemovedNodeIsRefused(t *testing.T) {
 	open := newCaller(c.daemon.id, "b", b.daemon.Self().Address)
 	defer open.close()
 	call := func(c *caller) error {
-		_, err := c.peer.StartUserAgent(t.Context(), startOf(uint32(os.Geteuid())))
+		_, err := c.peer.StartUserDeputy(t.Context(), startOf(uint32(os.Geteuid())))
 		return fromWire(err, unreachable("b", ""))
 	}
-	b.daemon.agents.argv = []string{"/nonexistent"}
+	b.daemon.deputies.argv = []string{"/nonexistent"}
 	if err := call(open); err == nil || errors.Is(err, ErrRefused) {
 		t.Fatalf("before: %v", err)
 	}
@@ -318,7 +318,7 @@ func TestRemovedNodeIsRefused(t *testing.T) {
 	wantErr(t, call(fresh), ErrUnreachable)
 	b.stop() // so that all is written
 	b.wantAudit("handshake", "a stranger", "", "refused", "revoked")
-	b.wantAudit("/popcorn.node.v1.PeerService/StartUserAgent", "a stranger", "", "refused", "revoked")
+	b.wantAudit("/popcorn.node.v1.PeerService/StartUserDeputy", "a stranger", "", "refused", "revoked")
 }
 
 func TestRenewal(t *testing.T) {
@@ -331,7 +331,7 @@ func TestRenewal(t *testing.T) {
 		t.Error("the same certificate")
 	}
 	a.wantAudit("Renew", "node b", "", "ok", "")
-	wantErr(t, b.client.StartAgent(t.Context(), "nobody", nil), ErrNoSuchNode)
+	wantErr(t, b.client.StartDeputy(t.Context(), "nobody", nil), ErrNoSuchNode)
 	b.stop()
 	b.start()
 	a.until("a=alive b=alive")

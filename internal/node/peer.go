@@ -63,8 +63,8 @@ func (p peerCalls) LeaveSelf(ctx context.Context, _ *api.LeaveSelfRequest) (*api
 	return &api.LeaveSelfResponse{}, p.d.remove(asks(ctx).node)
 }
 
-// StartUserAgent implements the API. Nodes believe each other who their users
+// StartUserDeputy implements the API. Nodes believe each other who their users
 // are; whom this one lets in it decides itself.
-func (p peerCalls) StartUserAgent(_ context.Context, req *api.StartUserAgentRequest) (*api.StartUserAgentResponse, error) {
-	return &api.StartUserAgentResponse{}, p.d.agents.start(req.Uid, req.Gid, req.Config)
+func (p peerCalls) StartUserDeputy(_ context.Context, req *api.StartUserDeputyRequest) (*api.StartUserDeputyResponse, error) {
+	return &api.StartUserDeputyResponse{}, p.d.deputies.start(req.Uid, req.Gid, req.Config)
 }

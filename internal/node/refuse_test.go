@@ -16,8 +16,8 @@ import (
 	"popcorn/internal/trust"
 )
 
-func startOf(uid uint32) *api.StartUserAgentRequest {
-	return &api.StartUserAgentRequest{ApiVersion: api.Version, Uid: uid, Gid: uid}
+func startOf(uid uint32) *api.StartUserDeputyRequest {
+	return &api.StartUserDeputyRequest{ApiVersion: api.Version, Uid: uid, Gid: uid}
 }
 
 func TestTokensAreUsedOnce(t *testing.T) {
@@ -86,12 +86,12 @@ func TestUnreachable(t *testing.T) {
 	b.join(a)
 	a.until("a=alive b=alive")
 	b.stop()
-	err = a.client.StartAgent(t.Context(), "b", nil)
+	err = a.client.StartDeputy(t.Context(), "b", nil)
 	wantErr(t, err, ErrUnreachable)
 	if !strings.Contains(err.Error(), "is \"popcorn node serve\" running there?") {
 		t.Errorf("it does not say what to do: %v", err)
 	}
-	a.wantAudit("StartAgent", "uid", "node b", "failed", "unreachable")
+	a.wantAudit("StartDeputy", "uid", "node b", "failed", "unreachable")
 }
 
 // strangersClient calls a's peer service without being of the cluster.
@@ -110,15 +110,15 @@ func TestStrangersAreRefused(t *testing.T) {
 	old := &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}
 	for name, cfg := range map[string]*tls.Config{"no certificate": {InsecureSkipVerify: true}, "another cluster": foreign, "TLS 1.2": old} {
 		client := strangersClient(t, a, cfg)
-		if _, err := client.StartUserAgent(t.Context(), startOf(1000)); err == nil {
-			t.Errorf("%s: an agent was started", name)
+		if _, err := client.StartUserDeputy(t.Context(), startOf(1000)); err == nil {
+			t.Errorf("%s: a deputy was started", name)
 		}
 		if _, err := client.Announce(t.Context(), &api.AnnounceRequest{ApiVersion: 1}); err == nil {
 			t.Errorf("%s: heard", name)
 		}
 	}
 	a.stop()
-	a.wantAudit("/popcorn.node.v1.PeerService/StartUserAgent", "a stranger", "", "refused", "there is none")
+	a.wantAudit("/popcorn.node.v1.PeerService/StartUserDeputy", "a stranger", "", "refused", "there is none")
 	a.wantAudit("handshake", "a stranger", "", "refused", "not of this cluster")
 	a.wantAudit("handshake", "a stranger", "", "refused", "version")
 }

@@ -47,8 +47,9 @@ const (
 	LocalServiceTokenProcedure = "/popcorn.node.v1.LocalService/Token"
 	// LocalServiceLeaveProcedure is the fully-qualified name of the LocalService's Leave RPC.
 	LocalServiceLeaveProcedure = "/popcorn.node.v1.LocalService/Leave"
-	// LocalServiceStartAgentProcedure is the fully-qualified name of the LocalService's StartAgent RPC.
-	LocalServiceStartAgentProcedure = "/popcorn.node.v1.LocalService/StartAgent"
+	// LocalServiceStartDeputyProcedure is the fully-qualified name of the LocalService's StartDeputy
+	// RPC.
+	LocalServiceStartDeputyProcedure = "/popcorn.node.v1.LocalService/StartDeputy"
 	// JoinServiceJoinProcedure is the fully-qualified name of the JoinService's Join RPC.
 	JoinServiceJoinProcedure = "/popcorn.node.v1.JoinService/Join"
 	// PeerServiceAnnounceProcedure is the fully-qualified name of the PeerService's Announce RPC.
@@ -57,9 +58,9 @@ const (
 	PeerServiceRenewProcedure = "/popcorn.node.v1.PeerService/Renew"
 	// PeerServiceLeaveSelfProcedure is the fully-qualified name of the PeerService's LeaveSelf RPC.
 	PeerServiceLeaveSelfProcedure = "/popcorn.node.v1.PeerService/LeaveSelf"
-	// PeerServiceStartUserAgentProcedure is the fully-qualified name of the PeerService's
-	// StartUserAgent RPC.
-	PeerServiceStartUserAgentProcedure = "/popcorn.node.v1.PeerService/StartUserAgent"
+	// PeerServiceStartUserDeputyProcedure is the fully-qualified name of the PeerService's
+	// StartUserDeputy RPC.
+	PeerServiceStartUserDeputyProcedure = "/popcorn.node.v1.PeerService/StartUserDeputy"
 )
 
 // LocalServiceClient is a client for the popcorn.node.v1.LocalService service.
@@ -72,8 +73,8 @@ type LocalServiceClient interface {
 	Token(context.Context, *TokenRequest) (*TokenResponse, error)
 	// Leave takes a node out of the cluster. For root or the daemon's own user.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
-	// StartAgent starts an agent of the calling user at a node.
-	StartAgent(context.Context, *StartAgentRequest) (*StartAgentResponse, error)
+	// StartDeputy starts a deputy of the calling user at a node.
+	StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error)
 }
 
 // NewLocalServiceClient constructs a client for the popcorn.node.v1.LocalService service. By
@@ -111,10 +112,10 @@ func NewLocalServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(localServiceMethods.ByName("Leave")),
 			connect.WithClientOptions(opts...),
 		),
-		startAgent: connect.NewClient[StartAgentRequest, StartAgentResponse](
+		startDeputy: connect.NewClient[StartDeputyRequest, StartDeputyResponse](
 			httpClient,
-			baseURL+LocalServiceStartAgentProcedure,
-			connect.WithSchema(localServiceMethods.ByName("StartAgent")),
+			baseURL+LocalServiceStartDeputyProcedure,
+			connect.WithSchema(localServiceMethods.ByName("StartDeputy")),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -122,11 +123,11 @@ func NewLocalServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 
 // localServiceClient implements LocalServiceClient.
 type localServiceClient struct {
-	self       *connect.Client[SelfRequest, SelfResponse]
-	members    *connect.Client[MembersRequest, MembersResponse]
-	token      *connect.Client[TokenRequest, TokenResponse]
-	leave      *connect.Client[LeaveRequest, LeaveResponse]
-	startAgent *connect.Client[StartAgentRequest, StartAgentResponse]
+	self        *connect.Client[SelfRequest, SelfResponse]
+	members     *connect.Client[MembersRequest, MembersResponse]
+	token       *connect.Client[TokenRequest, TokenResponse]
+	leave       *connect.Client[LeaveRequest, LeaveResponse]
+	startDeputy *connect.Client[StartDeputyRequest, StartDeputyResponse]
 }
 
 // Self calls popcorn.node.v1.LocalService.Self.
@@ -165,9 +166,9 @@ func (c *localServiceClient) Leave(ctx context.Context, req *LeaveRequest) (*Lea
 	return nil, err
 }
 
-// StartAgent calls popcorn.node.v1.LocalService.StartAgent.
-func (c *localServiceClient) StartAgent(ctx context.Context, req *StartAgentRequest) (*StartAgentResponse, error) {
-	response, err := c.startAgent.CallUnary(ctx, connect.NewRequest(req))
+// StartDeputy calls popcorn.node.v1.LocalService.StartDeputy.
+func (c *localServiceClient) StartDeputy(ctx context.Context, req *StartDeputyRequest) (*StartDeputyResponse, error) {
+	response, err := c.startDeputy.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -184,8 +185,8 @@ type LocalServiceHandler interface {
 	Token(context.Context, *TokenRequest) (*TokenResponse, error)
 	// Leave takes a node out of the cluster. For root or the daemon's own user.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
-	// StartAgent starts an agent of the calling user at a node.
-	StartAgent(context.Context, *StartAgentRequest) (*StartAgentResponse, error)
+	// StartDeputy starts a deputy of the calling user at a node.
+	StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error)
 }
 
 // NewLocalServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -219,10 +220,10 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(localServiceMethods.ByName("Leave")),
 		connect.WithHandlerOptions(opts...),
 	)
-	localServiceStartAgentHandler := connect.NewUnaryHandlerSimple(
-		LocalServiceStartAgentProcedure,
-		svc.StartAgent,
-		connect.WithSchema(localServiceMethods.ByName("StartAgent")),
+	localServiceStartDeputyHandler := connect.NewUnaryHandlerSimple(
+		LocalServiceStartDeputyProcedure,
+		svc.StartDeputy,
+		connect.WithSchema(localServiceMethods.ByName("StartDeputy")),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/popcorn.node.v1.LocalService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -235,8 +236,8 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 			localServiceTokenHandler.ServeHTTP(w, r)
 		case LocalServiceLeaveProcedure:
 			localServiceLeaveHandler.ServeHTTP(w, r)
-		case LocalServiceStartAgentProcedure:
-			localServiceStartAgentHandler.ServeHTTP(w, r)
+		case LocalServiceStartDeputyProcedure:
+			localServiceStartDeputyHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -262,8 +263,8 @@ func (UnimplementedLocalServiceHandler) Leave(context.Context, *LeaveRequest) (*
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.Leave is not implemented"))
 }
 
-func (UnimplementedLocalServiceHandler) StartAgent(context.Context, *StartAgentRequest) (*StartAgentResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.StartAgent is not implemented"))
+func (UnimplementedLocalServiceHandler) StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.StartDeputy is not implemented"))
 }
 
 // JoinServiceClient is a client for the popcorn.node.v1.JoinService service.
@@ -348,8 +349,8 @@ type PeerServiceClient interface {
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
 	// LeaveSelf takes the caller out of the cluster.
 	LeaveSelf(context.Context, *LeaveSelfRequest) (*LeaveSelfResponse, error)
-	// StartUserAgent starts an agent of a user of the caller.
-	StartUserAgent(context.Context, *StartUserAgentRequest) (*StartUserAgentResponse, error)
+	// StartUserDeputy starts a deputy of a user of the caller.
+	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
 }
 
 // NewPeerServiceClient constructs a client for the popcorn.node.v1.PeerService service. By default,
@@ -381,10 +382,10 @@ func NewPeerServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(peerServiceMethods.ByName("LeaveSelf")),
 			connect.WithClientOptions(opts...),
 		),
-		startUserAgent: connect.NewClient[StartUserAgentRequest, StartUserAgentResponse](
+		startUserDeputy: connect.NewClient[StartUserDeputyRequest, StartUserDeputyResponse](
 			httpClient,
-			baseURL+PeerServiceStartUserAgentProcedure,
-			connect.WithSchema(peerServiceMethods.ByName("StartUserAgent")),
+			baseURL+PeerServiceStartUserDeputyProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("StartUserDeputy")),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -392,10 +393,10 @@ func NewPeerServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // peerServiceClient implements PeerServiceClient.
 type peerServiceClient struct {
-	announce       *connect.Client[AnnounceRequest, AnnounceResponse]
-	renew          *connect.Client[RenewRequest, RenewResponse]
-	leaveSelf      *connect.Client[LeaveSelfRequest, LeaveSelfResponse]
-	startUserAgent *connect.Client[StartUserAgentRequest, StartUserAgentResponse]
+	announce        *connect.Client[AnnounceRequest, AnnounceResponse]
+	renew           *connect.Client[RenewRequest, RenewResponse]
+	leaveSelf       *connect.Client[LeaveSelfRequest, LeaveSelfResponse]
+	startUserDeputy *connect.Client[StartUserDeputyRequest, StartUserDeputyResponse]
 }
 
 // Announce calls popcorn.node.v1.PeerService.Announce.
@@ -425,9 +426,9 @@ func (c *peerServiceClient) LeaveSelf(ctx context.Context, req *LeaveSelfRequest
 	return nil, err
 }
 
-// StartUserAgent calls popcorn.node.v1.PeerService.StartUserAgent.
-func (c *peerServiceClient) StartUserAgent(ctx context.Context, req *StartUserAgentRequest) (*StartUserAgentResponse, error) {
-	response, err := c.startUserAgent.CallUnary(ctx, connect.NewRequest(req))
+// StartUserDeputy calls popcorn.node.v1.PeerService.StartUserDeputy.
+func (c *peerServiceClient) StartUserDeputy(ctx context.Context, req *StartUserDeputyRequest) (*StartUserDeputyResponse, error) {
+	response, err := c.startUserDeputy.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -442,8 +443,8 @@ type PeerServiceHandler interface {
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
 	// LeaveSelf takes the caller out of the cluster.
 	LeaveSelf(context.Context, *LeaveSelfRequest) (*LeaveSelfResponse, error)
-	// StartUserAgent starts an agent of a user of the caller.
-	StartUserAgent(context.Context, *StartUserAgentRequest) (*StartUserAgentResponse, error)
+	// StartUserDeputy starts a deputy of a user of the caller.
+	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
 }
 
 // NewPeerServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -471,10 +472,10 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(peerServiceMethods.ByName("LeaveSelf")),
 		connect.WithHandlerOptions(opts...),
 	)
-	peerServiceStartUserAgentHandler := connect.NewUnaryHandlerSimple(
-		PeerServiceStartUserAgentProcedure,
-		svc.StartUserAgent,
-		connect.WithSchema(peerServiceMethods.ByName("StartUserAgent")),
+	peerServiceStartUserDeputyHandler := connect.NewUnaryHandlerSimple(
+		PeerServiceStartUserDeputyProcedure,
+		svc.StartUserDeputy,
+		connect.WithSchema(peerServiceMethods.ByName("StartUserDeputy")),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/popcorn.node.v1.PeerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -485,8 +486,8 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 			peerServiceRenewHandler.ServeHTTP(w, r)
 		case PeerServiceLeaveSelfProcedure:
 			peerServiceLeaveSelfHandler.ServeHTTP(w, r)
-		case PeerServiceStartUserAgentProcedure:
-			peerServiceStartUserAgentHandler.ServeHTTP(w, r)
+		case PeerServiceStartUserDeputyProcedure:
+			peerServiceStartUserDeputyHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -508,6 +509,6 @@ func (UnimplementedPeerServiceHandler) LeaveSelf(context.Context, *LeaveSelfRequ
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.LeaveSelf is not implemented"))
 }
 
-func (UnimplementedPeerServiceHandler) StartUserAgent(context.Context, *StartUserAgentRequest) (*StartUserAgentResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.StartUserAgent is not implemented"))
+func (UnimplementedPeerServiceHandler) StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.StartUserDeputy is not implemented"))
 }

@@ -595,30 +595,30 @@ func (*LeaveResponse) Descriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{8}
 }
 
-type StartAgentRequest struct {
+type StartDeputyRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	ApiVersion uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
 	Node       string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	// What the agent reads from descriptor 3.
+	// What the deputy reads from descriptor 3.
 	Config        []byte `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *StartAgentRequest) Reset() {
-	*x = StartAgentRequest{}
+func (x *StartDeputyRequest) Reset() {
+	*x = StartDeputyRequest{}
 	mi := &file_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *StartAgentRequest) String() string {
+func (x *StartDeputyRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*StartAgentRequest) ProtoMessage() {}
+func (*StartDeputyRequest) ProtoMessage() {}
 
-func (x *StartAgentRequest) ProtoReflect() protoreflect.Message {
+func (x *StartDeputyRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -630,52 +630,52 @@ func (x *StartAgentRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use StartAgentRequest.ProtoReflect.Descriptor instead.
-func (*StartAgentRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use StartDeputyRequest.ProtoReflect.Descriptor instead.
+func (*StartDeputyRequest) Descriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *StartAgentRequest) GetApiVersion() uint32 {
+func (x *StartDeputyRequest) GetApiVersion() uint32 {
 	if x != nil {
 		return x.ApiVersion
 	}
 	return 0
 }
 
-func (x *StartAgentRequest) GetNode() string {
+func (x *StartDeputyRequest) GetNode() string {
 	if x != nil {
 		return x.Node
 	}
 	return ""
 }
 
-func (x *StartAgentRequest) GetConfig() []byte {
+func (x *StartDeputyRequest) GetConfig() []byte {
 	if x != nil {
 		return x.Config
 	}
 	return nil
 }
 
-type StartAgentResponse struct {
+type StartDeputyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *StartAgentResponse) Reset() {
-	*x = StartAgentResponse{}
+func (x *StartDeputyResponse) Reset() {
+	*x = StartDeputyResponse{}
 	mi := &file_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *StartAgentResponse) String() string {
+func (x *StartDeputyResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*StartAgentResponse) ProtoMessage() {}
+func (*StartDeputyResponse) ProtoMessage() {}
 
-func (x *StartAgentResponse) ProtoReflect() protoreflect.Message {
+func (x *StartDeputyResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -687,8 +687,8 @@ func (x *StartAgentResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use StartAgentResponse.ProtoReflect.Descriptor instead.
-func (*StartAgentResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use StartDeputyResponse.ProtoReflect.Descriptor instead.
+func (*StartDeputyResponse) Descriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{10}
 }
 
@@ -1111,7 +1111,7 @@ func (*LeaveSelfResponse) Descriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{18}
 }
 
-type StartUserAgentRequest struct {
+type StartUserDeputyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
 	Uid           uint32                 `protobuf:"varint,2,opt,name=uid,proto3" json:"uid,omitempty"`
@@ -1121,20 +1121,20 @@ type StartUserAgentRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *StartUserAgentRequest) Reset() {
-	*x = StartUserAgentRequest{}
+func (x *StartUserDeputyRequest) Reset() {
+	*x = StartUserDeputyRequest{}
 	mi := &file_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *StartUserAgentRequest) String() string {
+func (x *StartUserDeputyRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*StartUserAgentRequest) ProtoMessage() {}
+func (*StartUserDeputyRequest) ProtoMessage() {}
 
-func (x *StartUserAgentRequest) ProtoReflect() protoreflect.Message {
+func (x *StartUserDeputyRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1146,59 +1146,59 @@ func (x *StartUserAgentRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use StartUserAgentRequest.ProtoReflect.Descriptor instead.
-func (*StartUserAgentRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use StartUserDeputyRequest.ProtoReflect.Descriptor instead.
+func (*StartUserDeputyRequest) Descriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{19}
 }
 
-func (x *StartUserAgentRequest) GetApiVersion() uint32 {
+func (x *StartUserDeputyRequest) GetApiVersion() uint32 {
 	if x != nil {
 		return x.ApiVersion
 	}
 	return 0
 }
 
-func (x *StartUserAgentRequest) GetUid() uint32 {
+func (x *StartUserDeputyRequest) GetUid() uint32 {
 	if x != nil {
 		return x.Uid
 	}
 	return 0
 }
 
-func (x *StartUserAgentRequest) GetGid() uint32 {
+func (x *StartUserDeputyRequest) GetGid() uint32 {
 	if x != nil {
 		return x.Gid
 	}
 	return 0
 }
 
-func (x *StartUserAgentRequest) GetConfig() []byte {
+func (x *StartUserDeputyRequest) GetConfig() []byte {
 	if x != nil {
 		return x.Config
 	}
 	return nil
 }
 
-type StartUserAgentResponse struct {
+type StartUserDeputyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *StartUserAgentResponse) Reset() {
-	*x = StartUserAgentResponse{}
+func (x *StartUserDeputyResponse) Reset() {
+	*x = StartUserDeputyResponse{}
 	mi := &file_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *StartUserAgentResponse) String() string {
+func (x *StartUserDeputyResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*StartUserAgentResponse) ProtoMessage() {}
+func (*StartUserDeputyResponse) ProtoMessage() {}
 
-func (x *StartUserAgentResponse) ProtoReflect() protoreflect.Message {
+func (x *StartUserDeputyResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1210,8 +1210,8 @@ func (x *StartUserAgentResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use StartUserAgentResponse.ProtoReflect.Descriptor instead.
-func (*StartUserAgentResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use StartUserDeputyResponse.ProtoReflect.Descriptor instead.
+func (*StartUserDeputyResponse) Descriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{20}
 }
 
@@ -1259,13 +1259,13 @@ const file_node_proto_rawDesc = "" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\"\x0f\n" +
-	"\rLeaveResponse\"`\n" +
-	"\x11StartAgentRequest\x12\x1f\n" +
+	"\rLeaveResponse\"a\n" +
+	"\x12StartDeputyRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
-	"\x06config\x18\x03 \x01(\fR\x06config\"\x14\n" +
-	"\x12StartAgentResponse\"\xab\x01\n" +
+	"\x06config\x18\x03 \x01(\fR\x06config\"\x15\n" +
+	"\x13StartDeputyResponse\"\xab\x01\n" +
 	"\vJoinRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x19\n" +
@@ -1293,34 +1293,33 @@ const file_node_proto_rawDesc = "" +
 	"\x10LeaveSelfRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\"\x13\n" +
-	"\x11LeaveSelfResponse\"t\n" +
-	"\x15StartUserAgentRequest\x12\x1f\n" +
+	"\x11LeaveSelfResponse\"u\n" +
+	"\x16StartUserDeputyRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x10\n" +
 	"\x03gid\x18\x03 \x01(\rR\x03gid\x12\x16\n" +
-	"\x06config\x18\x04 \x01(\fR\x06config\"\x18\n" +
-	"\x16StartUserAgentResponse*Q\n" +
+	"\x06config\x18\x04 \x01(\fR\x06config\"\x19\n" +
+	"\x17StartUserDeputyResponse*Q\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSTATE_ALIVE\x10\x01\x12\x10\n" +
 	"\fSTATE_SILENT\x10\x02\x12\x0e\n" +
 	"\n" +
-	"STATE_LEFT\x10\x032\x88\x03\n" +
+	"STATE_LEFT\x10\x032\x8b\x03\n" +
 	"\fLocalService\x12C\n" +
 	"\x04Self\x12\x1c.popcorn.node.v1.SelfRequest\x1a\x1d.popcorn.node.v1.SelfResponse\x12L\n" +
 	"\aMembers\x12\x1f.popcorn.node.v1.MembersRequest\x1a .popcorn.node.v1.MembersResponse\x12F\n" +
 	"\x05Token\x12\x1d.popcorn.node.v1.TokenRequest\x1a\x1e.popcorn.node.v1.TokenResponse\x12F\n" +
-	"\x05Leave\x12\x1d.popcorn.node.v1.LeaveRequest\x1a\x1e.popcorn.node.v1.LeaveResponse\x12U\n" +
-	"\n" +
-	"StartAgent\x12\".popcorn.node.v1.StartAgentRequest\x1a#.popcorn.node.v1.StartAgentResponse2R\n" +
+	"\x05Leave\x12\x1d.popcorn.node.v1.LeaveRequest\x1a\x1e.popcorn.node.v1.LeaveResponse\x12X\n" +
+	"\vStartDeputy\x12#.popcorn.node.v1.StartDeputyRequest\x1a$.popcorn.node.v1.StartDeputyResponse2R\n" +
 	"\vJoinService\x12C\n" +
-	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\xdd\x02\n" +
+	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\xe0\x02\n" +
 	"\vPeerService\x12O\n" +
 	"\bAnnounce\x12 .popcorn.node.v1.AnnounceRequest\x1a!.popcorn.node.v1.AnnounceResponse\x12F\n" +
 	"\x05Renew\x12\x1d.popcorn.node.v1.RenewRequest\x1a\x1e.popcorn.node.v1.RenewResponse\x12R\n" +
-	"\tLeaveSelf\x12!.popcorn.node.v1.LeaveSelfRequest\x1a\".popcorn.node.v1.LeaveSelfResponse\x12a\n" +
-	"\x0eStartUserAgent\x12&.popcorn.node.v1.StartUserAgentRequest\x1a'.popcorn.node.v1.StartUserAgentResponseB\x1bZ\x19popcorn/internal/node/apib\x06proto3"
+	"\tLeaveSelf\x12!.popcorn.node.v1.LeaveSelfRequest\x1a\".popcorn.node.v1.LeaveSelfResponse\x12d\n" +
+	"\x0fStartUserDeputy\x12'.popcorn.node.v1.StartUserDeputyRequest\x1a(.popcorn.node.v1.StartUserDeputyResponseB\x1bZ\x19popcorn/internal/node/apib\x06proto3"
 
 var (
 	file_node_proto_rawDescOnce sync.Once
@@ -1337,28 +1336,28 @@ func file_node_proto_rawDescGZIP() []byte {
 var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_node_proto_goTypes = []any{
-	(State)(0),                     // 0: popcorn.node.v1.State
-	(*Member)(nil),                 // 1: popcorn.node.v1.Member
-	(*SelfRequest)(nil),            // 2: popcorn.node.v1.SelfRequest
-	(*SelfResponse)(nil),           // 3: popcorn.node.v1.SelfResponse
-	(*MembersRequest)(nil),         // 4: popcorn.node.v1.MembersRequest
-	(*MembersResponse)(nil),        // 5: popcorn.node.v1.MembersResponse
-	(*TokenRequest)(nil),           // 6: popcorn.node.v1.TokenRequest
-	(*TokenResponse)(nil),          // 7: popcorn.node.v1.TokenResponse
-	(*LeaveRequest)(nil),           // 8: popcorn.node.v1.LeaveRequest
-	(*LeaveResponse)(nil),          // 9: popcorn.node.v1.LeaveResponse
-	(*StartAgentRequest)(nil),      // 10: popcorn.node.v1.StartAgentRequest
-	(*StartAgentResponse)(nil),     // 11: popcorn.node.v1.StartAgentResponse
-	(*JoinRequest)(nil),            // 12: popcorn.node.v1.JoinRequest
-	(*JoinResponse)(nil),           // 13: popcorn.node.v1.JoinResponse
-	(*AnnounceRequest)(nil),        // 14: popcorn.node.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),       // 15: popcorn.node.v1.AnnounceResponse
-	(*RenewRequest)(nil),           // 16: popcorn.node.v1.RenewRequest
-	(*RenewResponse)(nil),          // 17: popcorn.node.v1.RenewResponse
-	(*LeaveSelfRequest)(nil),       // 18: popcorn.node.v1.LeaveSelfRequest
-	(*LeaveSelfResponse)(nil),      // 19: popcorn.node.v1.LeaveSelfResponse
-	(*StartUserAgentRequest)(nil),  // 20: popcorn.node.v1.StartUserAgentRequest
-	(*StartUserAgentResponse)(nil), // 21: popcorn.node.v1.StartUserAgentResponse
+	(State)(0),                      // 0: popcorn.node.v1.State
+	(*Member)(nil),                  // 1: popcorn.node.v1.Member
+	(*SelfRequest)(nil),             // 2: popcorn.node.v1.SelfRequest
+	(*SelfResponse)(nil),            // 3: popcorn.node.v1.SelfResponse
+	(*MembersRequest)(nil),          // 4: popcorn.node.v1.MembersRequest
+	(*MembersResponse)(nil),         // 5: popcorn.node.v1.MembersResponse
+	(*TokenRequest)(nil),            // 6: popcorn.node.v1.TokenRequest
+	(*TokenResponse)(nil),           // 7: popcorn.node.v1.TokenResponse
+	(*LeaveRequest)(nil),            // 8: popcorn.node.v1.LeaveRequest
+	(*LeaveResponse)(nil),           // 9: popcorn.node.v1.LeaveResponse
+	(*StartDeputyRequest)(nil),      // 10: popcorn.node.v1.StartDeputyRequest
+	(*StartDeputyResponse)(nil),     // 11: popcorn.node.v1.StartDeputyResponse
+	(*JoinRequest)(nil),             // 12: popcorn.node.v1.JoinRequest
+	(*JoinResponse)(nil),            // 13: popcorn.node.v1.JoinResponse
+	(*AnnounceRequest)(nil),         // 14: popcorn.node.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),        // 15: popcorn.node.v1.AnnounceResponse
+	(*RenewRequest)(nil),            // 16: popcorn.node.v1.RenewRequest
+	(*RenewResponse)(nil),           // 17: popcorn.node.v1.RenewResponse
+	(*LeaveSelfRequest)(nil),        // 18: popcorn.node.v1.LeaveSelfRequest
+	(*LeaveSelfResponse)(nil),       // 19: popcorn.node.v1.LeaveSelfResponse
+	(*StartUserDeputyRequest)(nil),  // 20: popcorn.node.v1.StartUserDeputyRequest
+	(*StartUserDeputyResponse)(nil), // 21: popcorn.node.v1.StartUserDeputyResponse
 }
 var file_node_proto_depIdxs = []int32{
 	0,  // 0: popcorn.node.v1.Member.state:type_name -> popcorn.node.v1.State
@@ -1371,22 +1370,22 @@ var file_node_proto_depIdxs = []int32{
 	4,  // 7: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
 	6,  // 8: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
 	8,  // 9: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
-	10, // 10: popcorn.node.v1.LocalService.StartAgent:input_type -> popcorn.node.v1.StartAgentRequest
+	10, // 10: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
 	12, // 11: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
 	14, // 12: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
 	16, // 13: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
 	18, // 14: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
-	20, // 15: popcorn.node.v1.PeerService.StartUserAgent:input_type -> popcorn.node.v1.StartUserAgentRequest
+	20, // 15: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
 	3,  // 16: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
 	5,  // 17: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
 	7,  // 18: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
 	9,  // 19: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
-	11, // 20: popcorn.node.v1.LocalService.StartAgent:output_type -> popcorn.node.v1.StartAgentResponse
+	11, // 20: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
 	13, // 21: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
 	15, // 22: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
 	17, // 23: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
 	19, // 24: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
-	21, // 25: popcorn.node.v1.PeerService.StartUserAgent:output_type -> popcorn.node.v1.StartUserAgentResponse
+	21, // 25: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
 	16, // [16:26] is the sub-list for method output_type
 	6,  // [6:16] is the sub-list for method input_type
 	6,  // [6:6] is the sub-list for extension type_name

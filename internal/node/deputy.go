@@ -16,13 +16,13 @@ import (
 	"popcorn/internal/sys"
 )
 
-// agentFD is the descriptor an agent reads what it is to do from.
-const agentFD = 3
+// deputyFD is the descriptor a deputy reads what it is to do from.
+const deputyFD = 3
 
-// agentEnv is all an agent knows of this host's settings.
-var agentEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+// deputyEnv is all a deputy knows of this host's settings.
+var deputyEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
-// policy says whose agents may run here.
+// policy says whose deputies may run here.
 type policy struct {
 	users []string // names and numbers; empty: everybody but root
 	root  bool
@@ -33,7 +33,7 @@ type policy struct {
 func (p policy) check(uid uint32) error {
 	switch {
 	case p.euid != 0 && int(uid) != p.euid:
-		return fmt.Errorf("user %d: this daemon belongs to user %d and starts agents for nobody else: %w", uid, p.euid, ErrRefused)
+		return fmt.Errorf("user %d: this daemon belongs to user %d and starts deputies for nobody else: %w", uid, p.euid, ErrRefused)
 	case p.euid == 0 && uid == 0 && !p.root:
 		return fmt.Errorf("user 0: root's programs are not let in (allow_root in the configuration of this node's daemon): %w", ErrRefused)
 	case uid != 0 && len(p.users) > 0 && !slices.ContainsFunc(p.users, func(s string) bool { return isUser(s, uid) }):
@@ -52,7 +52,7 @@ func isUser(s string, uid uint32) bool {
 	return err == nil && u.Uid == want
 }
 
-// identity is what the agent of a user runs as. The group comes from another
+// identity is what the deputy of a user runs as. The group comes from another
 // host: whoever is not in it here does not get it.
 func identity(uid, gid uint32) (*sys.Identity, error) {
 	id := &sys.Identity{UID: uid, GID: gid, Groups: []uint32{}}
@@ -77,9 +77,9 @@ func identity(uid, gid uint32) (*sys.Identity, error) {
 	return id, nil
 }
 
-// agents starts agents, and collects them when they end while we live. They are
+// deputies starts deputies, and collects them when they end while we live. They are
 // not ours otherwise: the daemon's end does not end them.
-type agents struct {
+type deputies struct {
 	argv   []string // program and arguments
 	policy policy
 	log    *slog.Logger
@@ -89,13 +89,13 @@ type agents struct {
 	pids map[int]uint32 // the user of each that runs
 }
 
-func newAgents(cfg Config) *agents {
-	return &agents{argv: cfg.Agent, policy: policy{cfg.AllowUsers, cfg.AllowRoot, os.Geteuid()}, log: cfg.Log,
+func newDeputies(cfg Config) *deputies {
+	return &deputies{argv: cfg.Deputy, policy: policy{cfg.AllowUsers, cfg.AllowRoot, os.Geteuid()}, log: cfg.Log,
 		kick: make(chan struct{}, 1), pids: map[int]uint32{}}
 }
 
-// start starts an agent as uid and gid with config to read.
-func (a *agents) start(uid, gid uint32, config []byte) error {
+// start starts a deputy as uid and gid with config to read.
+func (a *deputies) start(uid, gid uint32, config []byte) error {
 	if err := a.policy.check(uid); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (a *agents) start(uid, gid uint32, config []byte) error {
 	}
 	pid, err := a.spawn(cred, config)
 	if err != nil {
-		return fmt.Errorf("start agent for user %d: %w", uid, err)
+		return fmt.Errorf("start deputy for user %d: %w", uid, err)
 	}
 	a.mu.Lock()
 	a.pids[pid] = uid
@@ -117,11 +117,11 @@ func (a *agents) start(uid, gid uint32, config []byte) error {
 	case a.kick <- struct{}{}:
 	default:
 	}
-	a.log.Info("agent started", "pid", pid, "uid", uid)
+	a.log.Info("deputy started", "pid", pid, "uid", uid)
 	return nil
 }
 
-func (a *agents) spawn(cred *sys.Identity, config []byte) (int, error) {
+func (a *deputies) spawn(cred *sys.Identity, config []byte) (int, error) {
 	fd, err := configFile(config)
 	if err != nil {
 		return 0, err
@@ -133,13 +133,13 @@ func (a *agents) spawn(cred *sys.Identity, config []byte) (int, error) {
 	}
 	defer sys.Close(null)
 	argv := append([]string{"popcorn"}, a.argv[1:]...)
-	return sys.Spawn(a.argv[0], sys.SpawnAttr{Argv: argv, Env: agentEnv, Dir: "/", Files: []int{null, null, null, fd},
+	return sys.Spawn(a.argv[0], sys.SpawnAttr{Argv: argv, Env: deputyEnv, Dir: "/", Files: []int{null, null, null, fd},
 		Session: true, Cred: cred})
 }
 
 // configFile is a file in memory with config in it, to be read from its start.
 func configFile(config []byte) (int, error) {
-	fd, err := sys.Memfd("popcorn-agent", 0)
+	fd, err := sys.Memfd("popcorn-deputy", 0)
 	if err != nil {
 		return -1, fmt.Errorf("make file in memory: %w", err)
 	}
@@ -154,8 +154,8 @@ func configFile(config []byte) (int, error) {
 	return fd, nil
 }
 
-// run collects agents that have ended, until ctx does.
-func (a *agents) run(ctx context.Context) {
+// run collects deputies that have ended, until ctx does.
+func (a *deputies) run(ctx context.Context) {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, sys.SIGCHLD)
 	defer signal.Stop(died)
@@ -170,9 +170,9 @@ func (a *agents) run(ctx context.Context) {
 	}
 }
 
-// reap asks for each agent by its own number: other children of this process
+// reap asks for each deputy by its own number: other children of this process
 // are others' affair.
-func (a *agents) reap() {
+func (a *deputies) reap() {
 	a.mu.Lock()
 	running := maps.Clone(a.pids)
 	a.mu.Unlock()
@@ -184,6 +184,6 @@ func (a *agents) reap() {
 		a.mu.Lock()
 		delete(a.pids, pid)
 		a.mu.Unlock()
-		a.log.Info("agent ended", "pid", pid, "uid", uid, "code", status.ExitStatus(), "signal", int(status.Signal()))
+		a.log.Info("deputy ended", "pid", pid, "uid", uid, "code", status.ExitStatus(), "signal", int(status.Signal()))
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"popcorn/internal/sys"
 )
 
-// stage is a folder an agent of user uid plays in.
+// stage is a folder a deputy of user uid plays in.
 type stage struct {
 	t   *testing.T
 	dir string
@@ -29,10 +29,10 @@ func newStage(t *testing.T, uid int) stage {
 	return stage{t, dir}
 }
 
-// argv is this test as an agent: in a place all users reach.
-func (s stage) argv() []string { return []string{"/proc/self/exe", "agent", s.dir} }
+// argv is this test as a deputy: in a place all users reach.
+func (s stage) argv() []string { return []string{"/proc/self/exe", "deputy", s.dir} }
 
-// found waits until the agent has told what it found: it opens the fifo after
+// found waits until the deputy has told what it found: it opens the fifo after
 // that, which this end waits for.
 func (s stage) found() (found, *os.File) {
 	s.t.Helper()
@@ -49,7 +49,7 @@ func (s stage) found() (found, *os.File) {
 func gone(t *testing.T, pidfd int) {
 	t.Helper()
 	if !sys.AwaitPidfd(pidfd, 20*time.Second) {
-		t.Error("the agent lives on")
+		t.Error("the deputy lives on")
 	}
 	sys.Close(pidfd)
 }
@@ -63,29 +63,29 @@ func needRoot(t *testing.T) {
 
 const nobody = 65534
 
-// An agent runs at another node as the user who called here, with what it is
+// A deputy runs at another node as the user who called here, with what it is
 // to do, and lives on when the daemon that started it ends.
-func TestAgentAtAnotherNode(t *testing.T) {
+func TestDeputyAtAnotherNode(t *testing.T) {
 	hosts := cluster(t, 2)
 	a, b := hosts[0], hosts[1]
 	a.until("a=alive b=alive")
 	s := newStage(t, os.Geteuid())
-	b.daemon.agents.argv = s.argv()
-	check(t, a.client.StartAgent(t.Context(), "b", []byte("what to do")))
+	b.daemon.deputies.argv = s.argv()
+	check(t, a.client.StartDeputy(t.Context(), "b", []byte("what to do")))
 	f, end := s.found()
 	want := found{PID: f.PID, UID: os.Geteuid(), GID: os.Getegid(), Groups: f.Groups, Leader: true, Dir: "/", Config: "what to do",
-		Env: agentEnv, FDs: []string{os.DevNull, os.DevNull, os.DevNull}}
+		Env: deputyEnv, FDs: []string{os.DevNull, os.DevNull, os.DevNull}}
 	if wantText, got := mustJSON(t, want), mustJSON(t, f); got != wantText {
-		t.Errorf("agent found %s, want %s", got, wantText)
+		t.Errorf("deputy found %s, want %s", got, wantText)
 	}
-	a.wantAudit("StartAgent", "uid", "node b", "ok", "")
-	b.wantAudit("StartUserAgent", "node a", "uid", "ok", "")
+	a.wantAudit("StartDeputy", "uid", "node b", "ok", "")
+	b.wantAudit("StartUserDeputy", "node a", "uid", "ok", "")
 
 	pidfd, err := sys.PidfdOpen(f.PID, 0)
 	check(t, err)
 	b.stop()
 	if sys.AwaitPidfd(pidfd, 0) {
-		t.Error("the agent ended with its daemon")
+		t.Error("the deputy ended with its daemon")
 	}
 	check(t, end.Close())
 	gone(t, pidfd)
@@ -99,52 +99,52 @@ func mustJSON(t *testing.T, v any) string {
 	return string(text)
 }
 
-func TestAgentOfAnotherUser(t *testing.T) {
+func TestDeputyOfAnotherUser(t *testing.T) {
 	needRoot(t)
 	a := newHost(t, "a")
 	a.start()
 	s := newStage(t, nobody)
-	a.daemon.agents.argv = s.argv()
-	check(t, a.daemon.agents.start(nobody, nobody, make([]byte, 1<<20)))
+	a.daemon.deputies.argv = s.argv()
+	check(t, a.daemon.deputies.start(nobody, nobody, make([]byte, 1<<20)))
 	f, end := s.found()
 	if f.UID != nobody || f.GID != nobody || !slices.Equal(f.Groups, []int{nobody}) || len(f.Config) != 1<<20 {
-		t.Errorf("agent found uid %d gid %d groups %d and %d bytes", f.UID, f.GID, f.Groups, len(f.Config))
+		t.Errorf("deputy found uid %d gid %d groups %d and %d bytes", f.UID, f.GID, f.Groups, len(f.Config))
 	}
 	check(t, end.Close())
-	a.untilNoAgent()
+	a.untilNoDeputy()
 }
 
-// untilNoAgent waits until the daemon has collected its agents.
-func (h *host) untilNoAgent() {
+// untilNoDeputy waits until the daemon has collected its deputies.
+func (h *host) untilNoDeputy() {
 	h.t.Helper()
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	deadline := time.After(20 * time.Second)
 	for {
-		h.daemon.agents.mu.Lock()
-		left := len(h.daemon.agents.pids)
-		h.daemon.agents.mu.Unlock()
+		h.daemon.deputies.mu.Lock()
+		left := len(h.daemon.deputies.pids)
+		h.daemon.deputies.mu.Unlock()
 		if left == 0 {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			h.t.Fatalf("%d agents not collected", left)
+			h.t.Fatalf("%d deputies not collected", left)
 		}
 	}
 }
 
-func TestAgentThatCannotStart(t *testing.T) {
+func TestDeputyThatCannotStart(t *testing.T) {
 	hosts := cluster(t, 2)
 	hosts[0].until("a=alive b=alive")
-	hosts[1].daemon.agents.argv = []string{"/nonexistent/popcorn", "agent"}
-	err := hosts[0].client.StartAgent(t.Context(), "b", nil)
+	hosts[1].daemon.deputies.argv = []string{"/nonexistent/popcorn", "deputy"}
+	err := hosts[0].client.StartDeputy(t.Context(), "b", nil)
 	if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrUnreachable) {
 		t.Errorf("error %v", err)
 	}
 	t.Log(err)
-	hosts[1].wantAudit("StartUserAgent", "node a", "uid", "failed", "no such file")
+	hosts[1].wantAudit("StartUserDeputy", "node a", "uid", "failed", "no such file")
 }
 
 func TestPolicy(t *testing.T) {
@@ -194,7 +194,7 @@ func TestOnlyMastersRule(t *testing.T) {
 	a.cfg.AllowUsers = []string{"daemon"}
 	a.start()
 	check(t, os.Chmod(filepath.Dir(filepath.Dir(a.cfg.Socket)), 0o711))
-	for _, path := range []string{"Token", "Leave", "StartAgent"} {
+	for _, path := range []string{"Token", "Leave", "StartDeputy"} {
 		cmd := exec.Command("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "curl", "-sS", "-w", "%{http_code}",
 			"--unix-socket", a.cfg.Socket, "-H", "Content-Type: application/json", "-d", `{"apiVersion":1,"node":"a","ttlSeconds":"60"}`,
 			"http://local/popcorn.node.v1.LocalService/"+path)

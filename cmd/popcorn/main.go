@@ -12,8 +12,13 @@ import (
 func main() {
 	// A supervisor is started once per job and node: it does without the
 	// command line's set-up.
-	if len(os.Args) > 1 && os.Args[1] == "supervise" {
-		os.Exit(job.Supervise(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "supervise":
+			os.Exit(job.Supervise(os.Args[2:]))
+		case "deputy":
+			os.Exit(job.Deputy())
+		}
 	}
 	os.Exit(cli.Main(os.Args[1:]))
 }

@@ -66,7 +66,7 @@ func (o *origin) info() control.Info {
 		info.State = control.StateStopped
 	}
 	for n := range o.cfg.Spec.Nodes {
-		node := control.NodeInfo{NID: n, Name: nodeName(n), State: "online", Arch: "x86-64", Threads: o.count(coherence.NodeID(n))}
+		node := control.NodeInfo{NID: n, Name: o.cfg.Spec.nodeName(n), State: "online", Arch: "x86-64", Threads: o.count(coherence.NodeID(n))}
 		if st := o.nodes[coherence.NodeID(n)]; n > 0 && (st == nil || st.failed != nil) {
 			node.State = "offline"
 		}

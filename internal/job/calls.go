@@ -351,7 +351,7 @@ func (o *origin) frame(from coherence.NodeID, h wire.Header, payload []byte) err
 	case wire.TStatsResult:
 		return o.nodeStats(from, payload)
 	case wire.TGone:
-		o.fail(fmt.Errorf("node %d: %s; the program was ended", from, payload))
+		o.nodeLost(from, errors.New(string(payload)))
 		return nil
 	case wire.TFrozen:
 		return nil

@@ -172,6 +172,9 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 
 // sendAs starts t, whose user state is ctx, at node n.
 func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error {
+	if err := o.nodes[n].failed; err != nil { // lost while the thread was got ready
+		return err
+	}
 	if err := o.takeSlot(t); err != nil {
 		return err
 	}

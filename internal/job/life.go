@@ -65,11 +65,30 @@ func (o *origin) placeFor(t *thread) coherence.NodeID {
 	switch {
 	case spec.Spread:
 		o.nextSpread++
-		return coherence.NodeID(o.nextSpread % spec.Nodes)
+		return spec.spreadTo(o.nextSpread)
 	case spec.On >= 0:
 		return coherence.NodeID(spec.On)
 	}
 	return t.place
+}
+
+// spreadTo is where the n-th new thread goes; the program's first, at home, is 0.
+func (s *Spec) spreadTo(n int) coherence.NodeID {
+	if len(s.Slots) == 0 {
+		return coherence.NodeID(n % s.Nodes)
+	}
+	total := 0
+	for _, slots := range s.Slots {
+		total += slots
+	}
+	n %= total
+	for nid, slots := range s.Slots {
+		if n < slots {
+			return coherence.NodeID(nid)
+		}
+		n -= slots
+	}
+	return coherence.Home // not reached
 }
 
 // bear starts a new thread, which stands at its first instruction.

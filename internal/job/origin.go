@@ -429,13 +429,3 @@ func (o *origin) settle() {
 		o.world.check()
 	}
 }
-
-// peerLost implements role. A job that has nothing on the lost node goes on.
-func (o *origin) peerLost(n coherence.NodeID, err error) {
-	st := o.nodes[n]
-	if st == nil || o.ended {
-		return
-	}
-	st.failed = fmt.Errorf("node %d is lost: %w", n, err)
-	o.fail(fmt.Errorf("node %d is lost: %w; the program was ended", n, err))
-}

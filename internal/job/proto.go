@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"popcorn/internal/sys"
+	"popcorn/internal/wire"
 )
 
 // What "popcorn run" and its supervisors tell each other, one JSON document a
@@ -46,9 +47,11 @@ type fromSupervisor struct {
 type config struct {
 	Job    string `json:"job"`
 	Secret []byte `json:"secret"`
-	Node   int    `json:"node"`
-	RunPID int    `json:"run_pid"`
-	Pgid   int    `json:"pgid"`
+	// Credentials are for connections between hosts; nil between local nodes.
+	Credentials *wire.Credentials `json:"credentials,omitempty"`
+	Node        int               `json:"node"`
+	RunPID      int               `json:"run_pid"`
+	Pgid        int               `json:"pgid"`
 	// Supervisors are the process ids of all supervisors started so far.
 	Supervisors []int  `json:"supervisors"`
 	Ignored     uint64 `json:"ignored"` // signals the program is to find ignored

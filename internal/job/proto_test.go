@@ -79,7 +79,8 @@ func TestLostSupervisor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sys.Close(crash)
-	home, remote := &child{nid: 0, pid: 1, crash: crash}, &child{nid: 1, pid: 2, crash: crash}
+	home := &child{post: &local{nid: 0, pid: 1, crash: crash}}
+	remote := &child{post: &local{nid: 1, pid: 2, crash: crash}, nid: 1}
 	l := &launcher{nodes: []*child{home, remote}}
 	for i, step := range []struct {
 		p    packet

@@ -4,14 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,13 +19,14 @@ import (
 // Run starts a supervisor for every node, has the program run under them and
 // returns its exit code, 128+N when signal N ended it. With an error the code
 // is that of popcorn's own failure: 125, or 126 and 127 when the program cannot
-// be executed.
+// be executed. On other hosts than this one, deputies are started by send.
 //
 // Run also keeps what must outlive a supervisor that is killed: as long as it
 // holds the guest's userfaultfd and listener, a guest cut loose waits, instead
 // of reading zeros, until it is killed here.
-func Run(ctx context.Context, s Spec) (int, error) {
-	l := &launcher{spec: s, ended: make(chan struct{}), packets: make(chan packet, 64), unheard: make(chan unheard)}
+func Run(ctx context.Context, s Spec, send SendDeputy) (int, error) {
+	l := newLauncher(s)
+	l.send = send
 	defer l.close()
 	if err := l.start(); err != nil {
 		return exitOwn, err
@@ -36,11 +34,16 @@ func Run(ctx context.Context, s Spec) (int, error) {
 	return l.wait(ctx)
 }
 
-// launcher is popcorn run's side of a job.
+func newLauncher(s Spec) *launcher {
+	return &launcher{spec: s, nodes: make([]*child, s.Nodes), ended: make(chan struct{}), packets: make(chan packet, 64), unheard: make(chan unheard)}
+}
+
+// launcher is popcorn run's side of a job, and a deputy's.
 type launcher struct {
 	spec    Spec
 	job     string
-	nodes   []*child
+	send    SendDeputy
+	nodes   []*child // by number; nil until started
 	packets chan packet
 	unheard chan unheard
 	ended   chan struct{}
@@ -54,15 +57,31 @@ type launcher struct {
 
 // child is one supervisor and what it had us keep.
 type child struct {
+	post
 	nid  int
-	pid  int
-	sock int
-	// crash is what the supervisor's Go run time writes when it panics.
-	crash int
-	kept  []keep
-	addr  string
+	kept []keep
+	addr string
 	// left tells that it ended because home was gone or said so.
 	left bool
+}
+
+// post is the way to a supervisor: to a process that was started here, or to a
+// deputy on another host.
+type post interface {
+	// send tells it something. A dead one shows when it is received from.
+	send(m fromRun)
+	// receive waits for what it says; an error ends the conversation.
+	receive(m *fromSupervisor) (fds []int, err error)
+	// end waits for its end until deadline, and then brings it about if it can.
+	end(deadline time.Time)
+	// hangUp makes receive fail.
+	hangUp()
+	// died says what its death means, err being how it showed.
+	died(err error) error
+	// elsewhere tells that it is on another host.
+	elsewhere() bool
+	// release gives up what is left of it.
+	release()
 }
 
 // keep is descriptors held until the process of the first, a pidfd, is gone.
@@ -115,24 +134,46 @@ func (l *launcher) start() error {
 	}
 	cfg := config{Job: l.job, Secret: secret, RunPID: os.Getpid(), Pgid: sys.Getpgrp(), Ignored: ignoredSignals(),
 		Files: files, Spec: l.spec}
-	// The origin last: it then knows the others' process ids.
-	for nid := l.spec.Nodes - 1; nid >= 0; nid-- {
-		cfg.Node = nid
-		c, err := l.spawn(cfg)
-		if err != nil {
-			return fmt.Errorf("start supervisor of node %d: %w", nid, err)
-		}
-		l.nodes = append([]*child{c}, l.nodes...)
-		cfg.Supervisors = append([]int{c.pid}, cfg.Supervisors...)
+	if err := l.startNodes(cfg); err != nil {
+		return err
 	}
 	for _, fd := range inherited {
 		sys.Close(fd)
 	}
+	return nil
+}
+
+// startNodes starts the supervisors, the origin's last: it then knows the others'
+// process ids.
+func (l *launcher) startNodes(cfg config) error {
+	if len(l.spec.Hosts) > 0 {
+		if err := l.startDeputies(&cfg); err != nil {
+			return err
+		}
+	}
+	for nid := l.spec.Nodes - 1; nid >= 0; nid-- {
+		pid := 0
+		if l.nodes[nid] == nil {
+			cfg.Node = nid
+			s, err := spawn(cfg)
+			if err != nil {
+				return fmt.Errorf("start supervisor of node %d: %w", nid, err)
+			}
+			l.nodes[nid] = &child{post: s, nid: nid}
+			pid = s.pid
+		}
+		cfg.Supervisors = append([]int{pid}, cfg.Supervisors...)
+	}
 	for _, c := range l.nodes {
-		l.readers.Add(1)
-		go l.read(c)
+		l.listenTo(c)
 	}
 	return nil
+}
+
+// listenTo passes on what a supervisor says until close.
+func (l *launcher) listenTo(c *child) {
+	l.readers.Add(1)
+	go l.read(c)
 }
 
 // writable tells whether a file that is written at the end can be, before the
@@ -162,81 +203,13 @@ func (l *launcher) idlePoll() error {
 	return nil
 }
 
-func (l *launcher) spawn(cfg config) (*child, error) {
-	ours, theirs, err := sys.Socketpair(sys.SOCK_SEQPACKET)
-	if err != nil {
-		return nil, fmt.Errorf("make socket pair: %w", err)
-	}
-	defer sys.Close(theirs)
-	file, err := configFile(cfg)
-	if err != nil {
-		sys.Close(ours)
-		return nil, err
-	}
-	defer sys.Close(file)
-	files := cfg.Files
-	if cfg.Node != 0 {
-		null, err := sys.Open("/dev/null", sys.O_RDWR|sys.O_CLOEXEC, 0)
-		if err != nil {
-			sys.Close(ours)
-			return nil, fmt.Errorf("open /dev/null: %w", err)
-		}
-		defer sys.Close(null)
-		files = []int{null, null, null}
-	}
-	n := len(files)
-	crash, err := sys.Memfd("popcorn-crash", 0)
-	if err != nil {
-		sys.Close(ours)
-		return nil, fmt.Errorf("make crash file: %w", err)
-	}
-	files = append(files[:n:n], theirs, file, crash)
-	pid, err := sys.Spawn("/proc/self/exe", sys.SpawnAttr{
-		Argv: []string{"popcorn", "supervise", strconv.Itoa(n), strconv.Itoa(n + 1), strconv.Itoa(n + 2)},
-		Env:  supervisorEnv(), Dir: "/", Files: files, Pgid: -1,
-	})
-	if err != nil {
-		sys.Close(ours)
-		sys.Close(crash)
-		return nil, err
-	}
-	return &child{nid: cfg.Node, pid: pid, sock: ours, crash: crash}, nil
-}
-
-// supervisorEnv is our environment without what would steer the Go run time of
-// a supervisor when it was meant for the program.
-func supervisorEnv() []string {
-	var env []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, "GOMAXPROCS=") && !strings.HasPrefix(e, "GODEBUG=") && !strings.HasPrefix(e, "GOGC=") {
-			env = append(env, e)
-		}
-	}
-	return env
-}
-
-func configFile(cfg config) (int, error) {
-	b, err := json.Marshal(cfg)
-	if err != nil {
-		return -1, fmt.Errorf("encode configuration: %w", err)
-	}
-	fd, err := sys.Memfd("popcorn-config", 0)
-	if err == nil {
-		_, err = sys.Pwrite(fd, b, 0)
-	}
-	if err != nil {
-		return -1, fmt.Errorf("write configuration: %w", err)
-	}
-	return fd, nil
-}
-
 // read passes on what a supervisor says until it is gone.
 func (l *launcher) read(c *child) {
 	defer l.readers.Done()
 	for {
 		var p packet
 		p.from = c
-		p.fds, p.err = recvPacket(c.sock, &p.msg)
+		p.fds, p.err = c.receive(&p.msg)
 		select {
 		case l.packets <- p:
 		case <-l.ended:
@@ -283,17 +256,13 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 	if p.err != nil && p.from.left {
 		return 0, nil, false // home tells why, or its end does
 	}
-	if p.err != nil {
-		err := fmt.Errorf("the supervisor of node %d (pid %d) has died; the program was ended", p.from.nid, p.from.pid)
-		if !errors.Is(p.err, io.EOF) {
-			err = fmt.Errorf("%w: %w", err, p.err)
-		}
-		if why := p.from.crashed(); why != "" {
-			err = fmt.Errorf("%w; this is a bug in popcorn:\n%s", err, why)
-		}
-		return exitOwn, err, true
-	}
 	m := p.msg
+	if p.from.elsewhere() && l.guest != 0 && (p.err != nil || m.Error != "") {
+		return 0, nil, false // home notices, and judges what it means
+	}
+	if p.err != nil {
+		return exitOwn, fmt.Errorf("%w; the program was ended", p.from.died(p.err)), true
+	}
 	switch {
 	case m.Well != 0:
 		l.answered = m.Well
@@ -314,13 +283,6 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 	return 0, nil, false
 }
 
-// crashed is what the supervisor printed when it panicked, empty if it did not.
-func (c *child) crashed() string {
-	b := make([]byte, 16<<10)
-	n, _ := sys.Pread(c.crash, b, 0)
-	return string(b[:max(n, 0)])
-}
-
 func execCode(e sys.Errno) int {
 	if e == sys.ENOENT {
 		return 127
@@ -338,7 +300,7 @@ func (l *launcher) introduce() {
 		peers = append(peers, c.addr)
 	}
 	for _, c := range l.nodes {
-		sendPacket(c.sock, fromRun{Peers: peers}) // a dead one shows when it is read from
+		c.send(fromRun{Peers: peers})
 	}
 }
 
@@ -349,22 +311,21 @@ const endPatience = 2500 * time.Millisecond
 // close ends all supervisors and then every guest that is still there.
 func (l *launcher) close() {
 	close(l.ended)
-	for _, c := range l.nodes {
-		sendPacket(c.sock, fromRun{Quit: true})
+	for _, c := range l.started() {
+		c.send(fromRun{Quit: true})
 	}
 	deadline := time.Now().Add(endPatience)
-	for _, c := range l.nodes {
-		endChild(c.pid, deadline)
+	for _, c := range l.started() {
+		c.end(deadline)
 	}
-	for _, c := range l.nodes {
-		sys.Shutdown(c.sock)
+	for _, c := range l.started() {
+		c.hangUp()
 	}
 	l.readers.Wait()
 	l.drain()
 	l.endGuests()
-	for _, c := range l.nodes {
-		sys.Close(c.sock)
-		sys.Close(c.crash)
+	for _, c := range l.started() {
+		c.release()
 	}
 	if len(l.job) > 8 {
 		control.Remove(l.job[:8])
@@ -374,11 +335,16 @@ func (l *launcher) close() {
 	}
 }
 
+// started is the nodes there are.
+func (l *launcher) started() []*child {
+	return slices.DeleteFunc(slices.Clone(l.nodes), func(c *child) bool { return c == nil })
+}
+
 // endGuests kills what is left of the guests and gives up what was kept for
 // them once they are gone.
 func (l *launcher) endGuests() {
 	var all []keep
-	for _, c := range l.nodes {
+	for _, c := range l.started() {
 		all = append(all, c.kept...)
 	}
 	for _, k := range all {
@@ -405,16 +371,4 @@ func (l *launcher) drain() {
 			return
 		}
 	}
-}
-
-// endChild waits for a supervisor to end and kills it when it does not.
-func endChild(pid int, deadline time.Time) {
-	fd, err := sys.PidfdOpen(pid, 0)
-	if err == nil {
-		if !sys.AwaitPidfd(fd, time.Until(deadline)) {
-			sys.PidfdSendSignal(fd, sys.SIGKILL)
-		}
-		sys.Close(fd)
-	}
-	sys.Wait(pid, 0)
 }

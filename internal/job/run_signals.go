@@ -39,7 +39,7 @@ func (l *launcher) forward(sig os.Signal) {
 	}
 	if fatalSignals[s] {
 		l.asked++
-		sendPacket(l.nodes[0].sock, fromRun{Ask: l.asked}) // a dead one shows when it is read from
+		l.nodes[0].send(fromRun{Ask: l.asked})
 		l.watch(s, 2)
 	}
 }

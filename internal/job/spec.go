@@ -1,5 +1,7 @@
 package job
 
+import "time"
+
 // Spec says what to run and where. The command line fills it in, already
 // checked: Path exists and is executable here, On is a node of the job.
 type Spec struct {
@@ -13,6 +15,14 @@ type Spec struct {
 	Dir string
 	// Nodes is how many local nodes the job has, home included; at least 1.
 	Nodes int
+	// Hosts says where the nodes are, by number, home first; empty when all are
+	// local.
+	Hosts []Host
+	// Slots is how many threads in a row Spread gives each node; empty means one.
+	Slots []int
+	// LossTimeout is how long a node on another host may give no sign of life
+	// before it counts as lost.
+	LossTimeout time.Duration
 	// On is the node every thread lives at from the first instruction; -1
 	// when nobody asked.
 	On int

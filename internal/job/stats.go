@@ -176,14 +176,14 @@ func (o *origin) document() statsDocument {
 	if !o.ended {
 		home, _ = sys.ProcessCPU(o.proc.PID) // none: it has just ended
 	}
-	d.Nodes = append(d.Nodes, nodeReport{0, nodeName(0), home.Seconds(), s.peaks[coherence.Home]})
+	d.Nodes = append(d.Nodes, nodeReport{0, o.cfg.Spec.nodeName(0), home.Seconds(), s.peaks[coherence.Home]})
 	all := s.faults
 	if o.pager != nil {
 		all.merge(&o.pager.Stats, o.pager.Machine().Stats())
 	}
 	for n := 1; n < o.cfg.Spec.Nodes; n++ {
 		r := s.remotes[coherence.NodeID(n)]
-		d.Nodes = append(d.Nodes, nodeReport{n, nodeName(n), r.CPU.Seconds(), max(r.Peak, s.peaks[coherence.NodeID(n)])})
+		d.Nodes = append(d.Nodes, nodeReport{n, o.cfg.Spec.nodeName(n), r.CPU.Seconds(), max(r.Peak, s.peaks[coherence.NodeID(n)])})
 		all.merge(&r.Faults.Pager, r.Faults.Machine)
 		for nr, k := range r.Answered {
 			c := d.Syscalls[syscalls.Lookup(nr).Name]
@@ -210,8 +210,12 @@ func (o *origin) document() statsDocument {
 	return d
 }
 
-func nodeName(n int) string {
-	if n == 0 {
+// nodeName is a node's in tables and documents.
+func (s *Spec) nodeName(n int) string {
+	switch {
+	case n < len(s.Hosts):
+		return s.Hosts[n].Name
+	case n == 0:
 		return "home"
 	}
 	return fmt.Sprintf("node%d", n)

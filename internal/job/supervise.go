@@ -2,12 +2,12 @@ package job
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
@@ -75,6 +75,7 @@ type supervisor struct {
 	epoch  uint16 // of the program's memory; frames of an earlier one are void
 	log    io.Writer
 	role   role
+	heard  map[coherence.NodeID]time.Duration // when a node gave a sign of life; nil between local nodes
 	failed error
 	guest  atomic.Int32 // pidfd of the process to kill when run is gone, or -1
 	// freed are supervisors' own resources to give back at the end.
@@ -202,7 +203,11 @@ func (s *supervisor) connect() error {
 	if s.cfg.Spec.Nodes == 1 {
 		return nil
 	}
-	l, err := wire.Listen("127.0.0.1:0")
+	ip := "127.0.0.1"
+	if hosts := s.cfg.Spec.Hosts; len(hosts) > 0 {
+		ip = hosts[s.cfg.Node].IP
+	}
+	l, err := wire.Listen(net.JoinHostPort(ip, "0"))
 	if err != nil {
 		return err
 	}
@@ -212,13 +217,11 @@ func (s *supervisor) connect() error {
 	if _, err := recvPacket(s.run, &m); err != nil {
 		return fmt.Errorf("learn peers: %w", err)
 	}
-	me := wire.Hello{Node: uint16(s.cfg.Node), Secret: s.cfg.Secret}
-	id, _ := hex.DecodeString(s.cfg.Job)
-	copy(me.Job[:], id)
+	me := hello(&s.cfg)
 	for n := range s.cfg.Node {
 		conn, _, err := wire.Dial(ctx, m.Peers[n], me)
 		if err != nil {
-			return fmt.Errorf("connect to node %d (%s): %w", n, m.Peers[n], err)
+			return fmt.Errorf("connect to %s (%s): %w", s.cfg.Spec.nodeTitle(n), m.Peers[n], err)
 		}
 		s.peers[coherence.NodeID(n)] = conn
 	}
@@ -265,6 +268,10 @@ func (s *supervisor) prepare() (err error) {
 	}
 	if err := s.loop.add(s.run, func(uint32) { s.fromRun() }); err != nil {
 		return err
+	}
+	if len(s.cfg.Spec.Hosts) > 0 {
+		s.heard = map[coherence.NodeID]time.Duration{}
+		s.keepInTouch(sys.Monotonic())
 	}
 	if s.self == coherence.Home {
 		s.role = newOrigin(s)
@@ -335,10 +342,7 @@ func (s *supervisor) receive(n coherence.NodeID, c *wire.Conn, events uint32) {
 		s.loop.rearm(c.FD(), c.Queued() > 0 && !c.Held())
 	}
 	if err != nil && !s.loop.stopped {
-		s.loop.remove(c.FD())
-		c.Close()
-		delete(s.peers, n)
-		s.role.peerLost(n, err)
+		s.giveUp(n, err)
 	}
 }
 
@@ -347,6 +351,12 @@ func (s *supervisor) frame(from coherence.NodeID, h wire.Header, payload []byte)
 		return nil
 	}
 	s.settleMemory()
+	if s.heard != nil {
+		s.heard[from] = sys.Monotonic()
+	}
+	if h.Type == wire.TPing {
+		return nil
+	}
 	if h.Type != wire.TCoherence {
 		return s.role.frame(from, h, payload)
 	}

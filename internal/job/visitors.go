@@ -32,7 +32,7 @@ func (r *remote) traced(e guest.Event) {
 func (r *remote) guestDied(e guest.Event) {
 	how := fmt.Sprintf("exited with status %d", e.Status.ExitStatus())
 	if e.Status.Signaled() {
-		how = fmt.Sprintf("was killed by %v", e.Status.Signal())
+		how = fmt.Sprintf("was killed by signal %d", e.Status.Signal())
 	}
 	text := fmt.Sprintf("the process that runs its threads (pid %d) %s", r.stub.PID, how)
 	r.send(coherence.Home, wire.Header{Type: wire.TGone}, []byte(text))

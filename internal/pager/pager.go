@@ -206,6 +206,14 @@ func (p *Pager) Release(id uint64) {
 	p.run()
 }
 
+// Lost takes a dead node out of everything. It returns the pages whose only copy
+// was there.
+func (p *Pager) Lost(n coherence.NodeID) []vm.Run {
+	lost := p.m.Lost(p.cfg.Clock(), n)
+	p.run()
+	return lost
+}
+
 // Push sends pages to a node that will want them, as far as that is easy.
 func (p *Pager) Push(to coherence.NodeID, r vm.Run, a coherence.Access) {
 	p.m.Push(p.cfg.Clock(), to, r, a)

@@ -69,23 +69,40 @@ func Answer(ctx context.Context, tcp *net.TCPConn, me Hello) (*Conn, Hello, erro
 // Dial connects to a supervisor of the same job and shakes hands. Errors:
 // *HandshakeError, context errors, and what net.Dialer returns.
 func Dial(ctx context.Context, addr string, me Hello) (*Conn, Hello, error) {
+	tcp, err := dialTCP(ctx, addr)
+	if err != nil {
+		return nil, Hello{}, err
+	}
+	return shake(ctx, tcp, me, roleDial)
+}
+
+func dialTCP(ctx context.Context, addr string) (*net.TCPConn, error) {
 	d := net.Dialer{Timeout: HandshakeTimeout}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, Hello{}, fmt.Errorf("dial peer: %w", err)
+		return nil, fmt.Errorf("dial peer: %w", err)
 	}
-	return shake(ctx, c.(*net.TCPConn), me, roleDial)
+	return c.(*net.TCPConn), nil
 }
 
 // shake runs our half of the handshake and turns tcp into a Conn.
 func shake(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (*Conn, Hello, error) {
-	var peer Hello
-	var enc *tlsStream
+	enc, peer, err := introduce(ctx, tcp, me, role)
+	if err != nil {
+		return nil, Hello{}, err
+	}
+	c, err := adopt(tcp, enc)
+	return c, peer, err
+}
+
+// introduce runs our half of the handshake over tcp, which it closes on error. The
+// stream is nil without credentials.
+func introduce(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (enc *tlsStream, peer Hello, err error) {
 	half := greet
 	if role == roleAnswer {
 		half = answer
 	}
-	err := withDeadline(ctx, HandshakeTimeout, tcp.SetDeadline, func() (err error) {
+	err = withDeadline(ctx, HandshakeTimeout, tcp.SetDeadline, func() (err error) {
 		if me.Credentials == nil {
 			peer, err = half(tcp, me)
 			return err
@@ -100,8 +117,7 @@ func shake(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (*Conn, H
 		tcp.Close()
 		return nil, Hello{}, fmt.Errorf("shake hands with %v: %w", addr, err)
 	}
-	c, err := adopt(tcp, enc)
-	return c, peer, err
+	return enc, peer, nil
 }
 
 // shakeInside runs half inside TLS. A dialer hears only now that its

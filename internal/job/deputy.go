@@ -1,0 +1,132 @@
+package job
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"popcorn/internal/sys"
+	"popcorn/internal/wire"
+)
+
+// deputyFile is the descriptor that a deputy reads its configuration from.
+const deputyFile = 3
+
+// Deputy is the body of the internal verb "popcorn deputy": it stands for popcorn
+// run on another host, starts the supervisor there, passes on what the two say to
+// each other, and keeps what must outlive the supervisor. It ends with either of
+// them, the guest before it. It returns the exit code.
+func Deputy() int {
+	cfg, err := readDeputyConfig()
+	if err == nil {
+		err = deputize(cfg)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "popcorn deputy: %v\n", err)
+		return exitOwn
+	}
+	return 0
+}
+
+func readDeputyConfig() (c deputyConfig, err error) {
+	f := os.NewFile(deputyFile, "config")
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("decode configuration: %w", err)
+	}
+	return c, nil
+}
+
+func deputize(c deputyConfig) error {
+	ctx, cancel := context.WithTimeout(context.Background(), deputyPatience)
+	defer cancel()
+	me := hello(&c.Node)
+	me.Lane = deputyLane
+	conn, _, err := wire.DialStream(ctx, c.Control, me)
+	if err != nil {
+		return fmt.Errorf("call popcorn run at %s: %w", c.Control, err)
+	}
+	defer conn.Close()
+	if err := sys.CloseRange(3, 1<<32-1, true); err != nil {
+		return fmt.Errorf("mark descriptors: %w", err)
+	}
+	c.Node.RunPID, c.Node.Pgid = os.Getpid(), -1
+	s, err := spawn(c.Node)
+	if err != nil {
+		writeWord(conn, fromSupervisor{Error: fmt.Sprintf("node %d: start supervisor: %v", c.Node.Node, err)})
+		return err
+	}
+	l := newLauncher(Spec{Nodes: 1})
+	l.nodes[0] = &child{post: s, nid: c.Node.Node}
+	defer l.close()
+	l.listenTo(l.nodes[0])
+	l.relay(conn)
+	return nil
+}
+
+// relay passes words on until run is gone, says it is over, or the supervisor ends.
+func (l *launcher) relay(conn net.Conn) {
+	orders, quit, over := make(chan fromRun), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		takeOrders(conn, orders, quit)
+	}()
+	defer func() {
+		close(quit)
+		conn.SetReadDeadline(time.Unix(1, 0)) // long past
+		<-over
+	}()
+	for {
+		select {
+		case m := <-orders:
+			if m.Quit {
+				return
+			}
+			l.nodes[0].send(m)
+		case p := <-l.packets:
+			if !l.passOn(conn, p) {
+				return
+			}
+		}
+	}
+}
+
+// takeOrders hands over what run says. Its silence for ever is an order too.
+func takeOrders(conn net.Conn, orders chan<- fromRun, quit <-chan struct{}) {
+	in := bufio.NewReaderSize(conn, maxPacket)
+	for over := false; !over; {
+		var m fromRun
+		if readWord(in, &m) != nil {
+			m = fromRun{Quit: true}
+		}
+		select {
+		case orders <- m:
+			over = m.Quit
+		case <-quit:
+			return
+		}
+	}
+}
+
+// passOn tells run what the supervisor says; false when that has ended.
+func (l *launcher) passOn(conn net.Conn, p packet) bool {
+	p.from.keep(p)
+	if p.err == nil {
+		p.from.left = p.from.left || p.msg.Left
+		writeWord(conn, p.msg)
+		return true
+	}
+	if !p.from.left {
+		writeWord(conn, fromSupervisor{Error: p.from.died(p.err).Error() + "; the program was ended"})
+	}
+	return false
+}

@@ -44,7 +44,7 @@ threads live on several nodes at once, over one coherent memory.`,
 	root.AddCommand(
 		newRun(), newPs(), newWhere(), newMigrate(), newInspect(), newKill(), newPause(), newResume(), newWait(),
 		newCheck(), newSyscalls(), newDemo(), newBench(), newVersion(), newCompletion(), newNode(),
-		newSupervise(), newAgent(),
+		newSupervise(), newDeputy(),
 	)
 	return root
 }
@@ -70,12 +70,12 @@ func newSupervise() *cobra.Command {
 	}
 }
 
-// newAgent reserves the name that daemons start agents by.
-func newAgent() *cobra.Command {
+// newDeputy reserves the name that daemons start deputies by.
+func newDeputy() *cobra.Command {
 	return &cobra.Command{
-		Use:    "agent",
+		Use:    "deputy",
 		Hidden: true,
-		RunE:   func(*cobra.Command, []string) error { return usagef("agent is not for people") },
+		RunE:   func(*cobra.Command, []string) error { return usagef("deputy is not for people") },
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,10 +26,12 @@ type runFlags struct {
 	log      string
 	idlePoll bool
 
-	// Named so that using them is answered with what to do instead.
+	hosts    string
+	hostfile string
+	loss     time.Duration
+
+	// Named so that using it is answered with what to do instead.
 	background bool
-	hosts      string
-	hostfile   string
 }
 
 func newRun() *cobra.Command {
@@ -60,14 +63,13 @@ config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 	fs.StringVar(&f.stats, "stats", "", "write at exit what moved, as JSON, to `FILE`")
 	fs.StringVar(&f.name, "name", "", "call the job `NAME`")
 	fs.StringVar(&f.abi, "abi", "", "the program makes the popcorn calls of `FAMILY` 4.4 or rfc")
+	fs.StringVarP(&f.hosts, "hosts", "H", "", "the program's threads may live on the hosts of `LIST`, as a:4,node[1-3]")
+	fs.StringVar(&f.hostfile, "hostfile", "", "the same from a `FILE` of hosts, as MPI has them")
+	fs.DurationVar(&f.loss, "loss-timeout", job.DefaultLossTimeout, "count a host as lost that is silent for `TIME`")
 	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
 	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
 	fs.BoolVarP(&f.background, "detach", "d", false, "")
-	fs.StringVarP(&f.hosts, "hosts", "H", "", "")
-	fs.StringVar(&f.hostfile, "hostfile", "", "")
-	for _, name := range []string{"detach", "hosts", "hostfile"} {
-		fs.MarkHidden(name)
-	}
+	fs.MarkHidden("detach")
 	return cmd
 }
 
@@ -76,11 +78,11 @@ var startJob = job.Run
 
 // run starts the program and ends with its exit code.
 func run(cmd *cobra.Command, f *runFlags, args []string) error {
-	spec, err := newSpec(cmd, f, args)
+	spec, send, err := newSpec(cmd, f, args)
 	if err != nil {
 		return ours(err)
 	}
-	code, err := startJob(cmd.Context(), spec)
+	code, err := startJob(cmd.Context(), spec, send)
 	if err != nil {
 		if code == 0 {
 			code = exitOurs
@@ -100,32 +102,47 @@ func ours(err error) error {
 	return &exitError{exitOurs, err}
 }
 
-func newSpec(cmd *cobra.Command, f *runFlags, args []string) (job.Spec, error) {
-	if err := notYet(f); err != nil {
-		return job.Spec{}, err
+func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send job.SendDeputy, err error) {
+	if f.background {
+		return s, nil, errors.New("run -d is not there yet: run in the background with your shell's &")
 	}
 	set, err := resolve(flagSettings(cmd, f))
 	if err != nil {
-		return job.Spec{}, err
+		return s, nil, err
 	}
 	if len(args) == 0 {
-		return job.Spec{}, usagef("run: no program given; see popcorn run --help")
+		return s, nil, usagef("run: no program given; see popcorn run --help")
 	}
-	s := job.Spec{Env: os.Environ(), Nodes: 1, On: -1, Name: f.name, LogFile: f.log, ABI: f.abi,
-		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY")}
+	s = job.Spec{Env: os.Environ(), Nodes: 1, On: -1, Name: f.name, LogFile: f.log, ABI: f.abi,
+		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY"), LossTimeout: f.loss}
 	if s.ForeignFrom, err = foreignFrom(); err != nil {
-		return s, err
+		return s, nil, err
 	}
 	place(&s, set)
+	if send, err = f.placeOnHosts(cmd, &s); err != nil {
+		return s, nil, err
+	}
 	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
-		return s, err
+		return s, nil, err
 	}
 	if err := checkSpec(s); err != nil {
-		return s, err
+		return s, nil, err
 	}
 	prog, err := lookUp(args)
 	s.Path, s.Argv = prog.path, prog.argv
-	return s, err
+	return s, send, err
+}
+
+// placeOnHosts does what --hosts and --hostfile ask for, if they are given.
+func (f *runFlags) placeOnHosts(cmd *cobra.Command, s *job.Spec) (job.SendDeputy, error) {
+	list, err := f.hostList()
+	if err != nil || list == nil {
+		return nil, err
+	}
+	if cmd.Flags().Changed("nodes") {
+		return nil, errors.New("--nodes is for local nodes: leave it out with a list of hosts")
+	}
+	return onHosts(cmd.Context(), s, list)
 }
 
 // foreignFrom is what tests ask for by the environment.
@@ -198,6 +215,8 @@ func checkSpec(s job.Spec) error {
 		return fmt.Errorf("a job has 1 to %d nodes, not %d", maxNodes, s.Nodes)
 	case s.On < -1 || s.On >= s.Nodes:
 		return noSuchNode(s.On, s.Nodes)
+	case s.LossTimeout < 3*time.Second:
+		return fmt.Errorf("--loss-timeout %v: hosts give a sign of life every second, take 3s or more", s.LossTimeout)
 	case !slices.Contains([]string{"", "all"}, s.Verify):
 		return fmt.Errorf("POPCORN_VERIFY=%s: only all is known", s.Verify)
 	case strings.ContainsAny(s.Name, ":/ \t\n") || strings.HasPrefix(s.Name, "-"):
@@ -222,15 +241,4 @@ func noSuchNode(on, nodes int) error {
 		hint = fmt.Sprintf("use --nodes %d or --on %d", on+1, nodes-1)
 	}
 	return fmt.Errorf("node %d does not exist: this job has %s; %s", on, have, hint)
-}
-
-// notYet refuses what the command line promises for later, by name.
-func notYet(f *runFlags) error {
-	switch {
-	case f.background:
-		return errors.New("run -d is not there yet: run in the background with your shell's &")
-	case f.hosts != "" || f.hostfile != "":
-		return errors.New("run on several machines is not there yet: use --nodes N for local nodes")
-	}
-	return nil
 }

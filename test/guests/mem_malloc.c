@@ -1,5 +1,5 @@
 // args: 8 400
-// soak: 8 100000
+// soak: 8 5000
 #include "guest.h"
 
 enum { SLOTS = 64 };

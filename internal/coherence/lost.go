@@ -22,6 +22,18 @@ func (m *Machine) Lost(now time.Duration, n NodeID) []vm.Run {
 	return runsOf(lost)
 }
 
+// Needs tells which pages would be lost with node n now: those whose only copy is
+// there or on the way there or from there.
+func (m *Machine) Needs(n NodeID) []vm.Run {
+	var needed []vm.Page
+	m.dir.each(span{0, maxPage}, func(p vm.Page, e *entry) {
+		if e.known && (e.locked() && e.busy.t.involves(n) || e.at(n) != Invalid && e.holders().len() == 1) {
+			needed = append(needed, p)
+		}
+	})
+	return runsOf(needed)
+}
+
 // bury takes the dead out of queues and entries before it ends transactions,
 // so that none that starts then counts on it.
 func (m *Machine) bury(n NodeID) []vm.Page {

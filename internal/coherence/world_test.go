@@ -303,10 +303,19 @@ func (w *world) kill(id NodeID) {
 			delete(w.wires, k)
 		}
 	}
+	needed := map[vm.Page]bool{}
+	for _, r := range w.nodes[0].m.Needs(id) {
+		for p := r.First; p < r.End(); p++ {
+			needed[p] = true
+		}
+	}
 	for _, r := range w.nodes[0].m.Lost(w.now, id) {
 		w.note("  lost %v", r)
 		for p := r.First; p < r.End(); p++ {
 			w.lost[p] = true
+			if !needed[p] {
+				w.fail("page %#x was lost with n%d, which was not needed for it", uint64(p), id)
+			}
 		}
 	}
 	w.nodes[0].run(nil)

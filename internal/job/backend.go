@@ -69,6 +69,8 @@ func (o *origin) info() control.Info {
 		node := control.NodeInfo{NID: n, Name: o.cfg.Spec.nodeName(n), State: "online", Arch: "x86-64", Threads: o.count(coherence.NodeID(n))}
 		if st := o.nodes[coherence.NodeID(n)]; n > 0 && (st == nil || st.failed != nil) {
 			node.State = "offline"
+		} else if n > 0 && st.draining {
+			node.State = "draining"
 		}
 		info.Nodes = append(info.Nodes, node)
 	}

@@ -144,7 +144,7 @@ func rootCause(err error) string {
 // canLeave tells whether nothing is left to do before the stopped thread t
 // goes to node n; it then has its slot.
 func (o *origin) canLeave(t *thread, n coherence.NodeID) bool {
-	if st := o.nodes[n]; !o.distributed || st == nil || !st.joined || o.takeSlot(t) != nil {
+	if st := o.nodes[n]; !o.distributed || st == nil || !st.joined || st.draining || o.takeSlot(t) != nil {
 		return false
 	}
 	c, err := sys.GetRseq(t.tid)
@@ -172,7 +172,7 @@ func (o *origin) send1(t *thread, n coherence.NodeID) error {
 
 // sendAs starts t, whose user state is ctx, at node n.
 func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error {
-	if err := o.nodes[n].failed; err != nil { // lost while the thread was got ready
+	if err := o.closed(n); err != nil { // lost while the thread was got ready
 		return err
 	}
 	if err := o.takeSlot(t); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"time"
 
 	"popcorn/internal/sys"
@@ -20,7 +21,8 @@ const deputyFile = 3
 // Deputy is the body of the internal verb "popcorn deputy": it stands for popcorn
 // run on another host, starts the supervisor there, passes on what the two say to
 // each other, and keeps what must outlive the supervisor. It ends with either of
-// them, the guest before it. It returns the exit code.
+// them, the guest before it. SIGTERM has the program moved away from this host,
+// which ends it too; a second one ends it at once. It returns the exit code.
 func Deputy() int {
 	cfg, err := readDeputyConfig()
 	if err == nil {
@@ -80,6 +82,10 @@ func (l *launcher) relay(conn net.Conn) {
 		defer close(over)
 		takeOrders(conn, orders, quit)
 	}()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, sys.SIGTERM)
+	defer signal.Stop(stop)
+	asked := false
 	defer func() {
 		close(quit)
 		conn.SetReadDeadline(time.Unix(1, 0)) // long past
@@ -96,6 +102,12 @@ func (l *launcher) relay(conn net.Conn) {
 			if !l.passOn(conn, p) {
 				return
 			}
+		case <-stop:
+			if asked { // this host cannot wait
+				return
+			}
+			asked = true
+			writeWord(conn, fromSupervisor{Drain: true})
 		}
 	}
 }

@@ -22,8 +22,8 @@ func (o *origin) prepared(n coherence.NodeID, t *thread, f func(error)) {
 	switch {
 	case st == nil:
 		f(fmt.Errorf("node %d: %w", n, control.ErrNoSuchNode))
-	case st.failed != nil:
-		f(st.failed)
+	case o.closed(n) != nil:
+		f(o.closed(n))
 	case !o.distributed:
 		o.distribute(t, func(err error) {
 			if err != nil {

@@ -65,7 +65,11 @@ func (o *origin) placeFor(t *thread) coherence.NodeID {
 	switch {
 	case spec.Spread:
 		o.nextSpread++
-		return spec.spreadTo(o.nextSpread)
+		n := spec.spreadTo(o.nextSpread)
+		if n != coherence.Home && o.closed(n) != nil {
+			return coherence.Home
+		}
+		return n
 	case spec.On >= 0:
 		return coherence.NodeID(spec.On)
 	}

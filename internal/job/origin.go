@@ -56,6 +56,8 @@ type nodeState struct {
 	joining []func(error)
 	failed  error
 	pid     int // of the stub
+	// draining: everything is on its way from there.
+	draining bool
 	// foreign: its kernel maps other code or other clocks into programs.
 	foreign bool
 	// told is mappings it has been told of and that have lost nothing since: it

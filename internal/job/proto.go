@@ -18,6 +18,8 @@ type fromRun struct {
 	Peers []string `json:"peers,omitempty"`
 	// Quit: the job is over, end.
 	Quit bool `json:"quit,omitempty"`
+	// Drain is a node that everything is to be moved away from; home is asked.
+	Drain int `json:"drain,omitempty"`
 	// Ask is a number to be reported as Well.
 	Ask int `json:"ask,omitempty"`
 }
@@ -35,6 +37,8 @@ type fromSupervisor struct {
 	Code  int  `json:"code,omitempty"`
 	// Errno of an execve that failed.
 	Errno int `json:"errno,omitempty"`
+	// Drain: the host of this node is to be emptied.
+	Drain bool `json:"drain,omitempty"`
 	// Left: ends because home is gone or has said so; home knows the reason.
 	Left bool `json:"left,omitempty"`
 	// Well: the supervisor's loop turns.

@@ -268,6 +268,8 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		l.answered = m.Well
 	case m.Left:
 		p.from.left = true
+	case m.Drain:
+		l.nodes[0].send(fromRun{Drain: p.from.nid})
 	case m.Addr != "":
 		p.from.addr = m.Addr
 		l.introduce()

@@ -110,7 +110,10 @@ func (o *origin) nodeStats(from coherence.NodeID, payload []byte) error {
 		return fmt.Errorf("decode statistics: %w", err)
 	}
 	o.stats.remotes[from] = r
-	if o.stats.awaited--; o.stats.awaited == 0 && o.ended {
+	if !o.ended { // of a node that leaves before
+		return nil
+	}
+	if o.stats.awaited--; o.stats.awaited == 0 {
 		o.finishJob()
 	}
 	return nil

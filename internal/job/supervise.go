@@ -324,6 +324,9 @@ func (s *supervisor) fromRun() {
 		}
 		s.loop.stop()
 	}
+	if o, home := s.role.(*origin); home && m.Drain != 0 {
+		o.drain(coherence.NodeID(m.Drain))
+	}
 	if m.Ask != 0 {
 		s.report(fromSupervisor{Well: m.Ask})
 	}

@@ -29,6 +29,8 @@ type runFlags struct {
 	hosts    string
 	hostfile string
 	loss     time.Duration
+	// transport is tcp or tls, between local nodes.
+	transport string
 
 	// Named so that using it is answered with what to do instead.
 	background bool
@@ -66,6 +68,7 @@ config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 	fs.StringVarP(&f.hosts, "hosts", "H", "", "the program's threads may live on the hosts of `LIST`, as a:4,node[1-3]")
 	fs.StringVar(&f.hostfile, "hostfile", "", "the same from a `FILE` of hosts, as MPI has them")
 	fs.DurationVar(&f.loss, "loss-timeout", job.DefaultLossTimeout, "count a host as lost that is silent for `TIME`")
+	fs.StringVar(&f.transport, "transport", "", "local nodes talk by `KIND` tcp, the default, or tls; hosts always by tls")
 	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
 	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
 	fs.BoolVarP(&f.background, "detach", "d", false, "")
@@ -118,6 +121,9 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 	if s.ForeignFrom, err = foreignFrom(); err != nil {
 		return s, nil, err
 	}
+	if s.Encrypt, err = f.encrypts(); err != nil {
+		return s, nil, err
+	}
 	place(&s, set)
 	if send, err = f.placeOnHosts(cmd, &s); err != nil {
 		return s, nil, err
@@ -131,6 +137,16 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 	prog, err := lookUp(args)
 	s.Path, s.Argv = prog.path, prog.argv
 	return s, send, err
+}
+
+func (f *runFlags) encrypts() (bool, error) {
+	switch {
+	case f.transport == "tcp" && (f.hosts != "" || f.hostfile != ""):
+		return false, errors.New("--transport tcp: what hosts tell each other is always encrypted")
+	case f.transport == "" || f.transport == "tcp" || f.transport == "tls":
+		return f.transport == "tls", nil
+	}
+	return false, fmt.Errorf("--transport %s: tcp and tls are known", f.transport)
 }
 
 // placeOnHosts does what --hosts and --hostfile ask for, if they are given.

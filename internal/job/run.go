@@ -14,6 +14,7 @@ import (
 
 	"popcorn/internal/control"
 	"popcorn/internal/sys"
+	"popcorn/internal/wire"
 )
 
 // Run starts a supervisor for every node, has the program run under them and
@@ -146,8 +147,15 @@ func (l *launcher) start() error {
 // startNodes starts the supervisors, the origin's last: it then knows the others'
 // process ids.
 func (l *launcher) startNodes(cfg config) error {
+	var authority *wire.Authority
+	if len(l.spec.Hosts) > 0 || l.spec.Encrypt {
+		var err error
+		if authority, err = wire.NewAuthority(jobID(l.job)); err != nil {
+			return err
+		}
+	}
 	if len(l.spec.Hosts) > 0 {
-		if err := l.startDeputies(&cfg); err != nil {
+		if err := l.startDeputies(cfg, authority); err != nil {
 			return err
 		}
 	}
@@ -155,6 +163,9 @@ func (l *launcher) startNodes(cfg config) error {
 		pid := 0
 		if l.nodes[nid] == nil {
 			cfg.Node = nid
+			if err := cfg.accredit(authority); err != nil {
+				return err
+			}
 			s, err := spawn(cfg)
 			if err != nil {
 				return fmt.Errorf("start supervisor of node %d: %w", nid, err)

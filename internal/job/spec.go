@@ -18,6 +18,8 @@ type Spec struct {
 	// Hosts says where the nodes are, by number, home first; empty when all are
 	// local.
 	Hosts []Host
+	// Encrypt has local nodes talk by TLS too; nodes on other hosts always do.
+	Encrypt bool
 	// Slots is how many threads in a row Spread gives each node; empty means one.
 	Slots []int
 	// LossTimeout is how long a node on another host may give no sign of life

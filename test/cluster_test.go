@@ -351,6 +351,23 @@ func TestClusterGoesOn(t *testing.T) {
 	}
 }
 
+// TestClusterRunKilled: the end of popcorn run is that of the job, on all hosts.
+func TestClusterRunKilled(t *testing.T) {
+	c := newCluster(t, 3)
+	a := c.lab.Host("a")
+	job := c.run([]string{"-H", "b,c", "--spread"}, c.put(guest(t, "omp_sum")), "400000000000")
+	c.until(a, "1 away")
+	if err := a.Kill(job.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := c.end(job, clusterPatience); code != 128+int(syscall.SIGKILL) {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	for _, h := range c.lab.Hosts() {
+		c.onlyDaemons(h)
+	}
+}
+
 // until waits until a thread of the only job on h is where the table of threads says.
 func (c *cluster) until(h *lab.Host, where string) {
 	c.t.Helper()

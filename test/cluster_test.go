@@ -122,7 +122,7 @@ func (c *cluster) run(flags []string, program ...string) *away {
 	}
 	c.t.Cleanup(func() { out.Close(); errs.Close() })
 	h := c.lab.Hosts()[0]
-	argv := []string{"/bin/sh", "-c", `cd /tmp && exec "$@"`, "sh", "/usr/bin/popcorn", "run", "--stats", "/tmp/stats"}
+	argv := []string{"/bin/sh", "-c", `cd "$(mktemp -d)" && exec "$@"`, "sh", "/usr/bin/popcorn", "run", "--stats", "/tmp/stats"}
 	cmd := h.Command(c.t.Context(), slices.Concat(argv, flags, []string{"--"}, program)...)
 	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.Env = append(cmd.Env, fmt.Sprintf("POPCORN_TEST_NODES=%d", 1+strings.Count(flags[1], ",")+1))

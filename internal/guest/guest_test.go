@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"testing"
@@ -162,4 +163,24 @@ func compareVDSO(t *testing.T, home, there []vm.Mapping) {
 	if found == 0 {
 		t.Error("no vDSO at the remote")
 	}
+}
+
+// TestKilledWhileWaitedFor: the stop before a killed thread's end is not swallowed
+// by who waits for another one: nobody would let the thread go on to its end.
+func TestKilledWhileWaitedFor(t *testing.T) {
+	onTracer(t, func(tr *Tracer) {
+		p := start(t, tr, "sh")
+		defer reap(t, p)
+		p.Kill()
+		if _, err := tr.WaitStop(p.PID); !errors.Is(err, ErrGone) {
+			t.Fatalf("waiting for a killed thread: %v", err)
+		}
+		for e := range tr.Events {
+			if e.TID != p.PID || sys.StopEvent(e.Status) != sys.EVENT_EXIT {
+				t.Fatalf("event of %d, status %#x", e.TID, uint32(e.Status))
+			}
+			return
+		}
+		t.Error("the stop was swallowed")
+	})
 }

@@ -118,7 +118,8 @@ var ErrGone = fmt.Errorf("thread is gone: %w", sys.ESRCH)
 
 // WaitStop waits for the next event of thread tid, which must be certain to
 // come: it has just been resumed to make a call that does not block. When the
-// thread ended instead, its event is kept for Events.
+// thread ended instead, or was killed and stands in the stop before its end, that
+// event is kept for Events: who lets it go on must see it.
 func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
 	// Should it not come after all, the guest is ended rather than waited for.
 	watch := time.AfterFunc(stopPatience, func() { sys.Kill(tid, sys.SIGKILL) })
@@ -127,7 +128,7 @@ func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
 	if err != nil {
 		return 0, fmt.Errorf("wait for thread %d: %w: %w", tid, ErrGone, err)
 	}
-	if !status.Stopped() {
+	if !status.Stopped() || sys.StopEvent(status) == sys.EVENT_EXIT {
 		t.later(Event{tid, status, usage})
 		return status, fmt.Errorf("wait for thread %d: %w", tid, ErrGone)
 	}

@@ -173,12 +173,14 @@ func TestKilledWhileWaitedFor(t *testing.T) {
 		defer reap(t, p)
 		p.Kill()
 		if _, err := tr.WaitStop(p.PID); !errors.Is(err, ErrGone) {
+			sys.Cont(p.PID, 0)
 			t.Fatalf("waiting for a killed thread: %v", err)
 		}
 		for e := range tr.Events {
 			if e.TID != p.PID || sys.StopEvent(e.Status) != sys.EVENT_EXIT {
 				t.Fatalf("event of %d, status %#x", e.TID, uint32(e.Status))
 			}
+			sys.Cont(p.PID, 0) // to its end
 			return
 		}
 		t.Error("the stop was swallowed")

@@ -76,9 +76,8 @@ func newNodeServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the daemon of this node, founding a cluster if it is in none",
 		Long: `serve runs the daemon until it gets SIGTERM or SIGINT; a second one ends it at once.
-With an empty state
-directory it founds a cluster of one node. What it is told by flags then, or at
-node join, it remembers. Logs go to standard error.`,
+With an empty state directory it founds a cluster of one node. What it is told by
+flags then, or at node join, it remembers. Logs go to standard error.`,
 		Args:              exactly(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {

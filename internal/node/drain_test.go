@@ -42,7 +42,7 @@ func (a actor) leave() {
 	a.t.Helper()
 	a.end.Close()
 	gone(a.t, a.pidfd)
-	sys.Wait(a.pid, 0) // its daemon may have ended before
+	sys.Wait(a.pid, sys.WNOHANG) // its daemon may have ended before
 }
 
 // wantTold looks at how often a deputy that has ended was asked to go.
@@ -141,8 +141,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// A deputy that came while the daemon was not there to ask it is asked by the
-// next one.
+// A daemon that begins anew asks those that its earlier life did not get to; what
+// was told in another boot was told to others.
 func TestDrainGoesOn(t *testing.T) {
 	a := newHost(t, "a")
 	a.start()
@@ -150,7 +150,9 @@ func TestDrainGoesOn(t *testing.T) {
 	a.stop()
 	st, err := openState(a.cfg.State)
 	check(t, err)
-	check(t, st.dir.WriteJSON(drainFile, drainRecord{Draining: true, Boot: "another", Told: []process{{PID: d.pid}}}))
+	start, err := startOfProcess(d.pid)
+	check(t, err)
+	check(t, st.dir.WriteJSON(drainFile, drainRecord{Draining: true, Boot: "another", Told: []process{{d.pid, start}}}))
 	check(t, st.close())
 	a.start()
 	a.until("a=draining")

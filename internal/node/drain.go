@@ -35,8 +35,9 @@ type drain struct {
 	log      *slog.Logger
 	name     string
 
-	mu  sync.Mutex
-	rec drainRecord
+	mu     sync.Mutex
+	rec    drainRecord
+	ending bool // the daemon: undo lets nobody in any more
 }
 
 // openDrain reads what was remembered; begin again is for later.
@@ -97,6 +98,7 @@ func (d *drain) begin() error {
 // stop empties the node because its daemon ends; nobody remembers that.
 func (d *drain) stop(within time.Duration) error {
 	d.mu.Lock()
+	d.ending = true
 	d.deputies.shut(fmt.Errorf("node %s takes no more programs: its daemon ends: %w", d.name, ErrRefused))
 	d.members.become(Draining, time.Now())
 	err := d.tell()
@@ -124,8 +126,10 @@ func (d *drain) undo() error {
 		return err
 	}
 	d.rec = rec
-	d.deputies.shut(nil)
-	d.members.become(Alive, time.Now())
+	if !d.ending {
+		d.deputies.shut(nil)
+		d.members.become(Alive, time.Now())
+	}
 	d.log.Info("node is not being emptied any more")
 	return nil
 }

@@ -37,7 +37,7 @@ first node founds the cluster; others join with a token it makes.`,
 			return usagef("unknown verb %q; see popcorn node --help", "node "+args[0])
 		},
 	}
-	cmd.AddCommand(newNodeServe(), newNodeToken(), newNodeJoin(), newNodeLs(), newNodeLeave())
+	cmd.AddCommand(newNodeServe(), newNodeToken(), newNodeJoin(), newNodeLs(), newNodeLeave(), newNodeDrain())
 	return cmd
 }
 
@@ -75,9 +75,9 @@ func newNodeServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon of this node, founding a cluster if it is in none",
-		Long: `serve runs the daemon until it gets SIGTERM or SIGINT. With an empty state
-directory it founds a cluster of one node. What it is told by flags then, or at
-node join, it remembers. Logs go to standard error.`,
+		Long: `serve runs the daemon until it gets SIGTERM or SIGINT; a second one ends it at once.
+With an empty state directory it founds a cluster of one node. What it is told by
+flags then, or at node join, it remembers. Logs go to standard error.`,
 		Args:              exactly(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -95,6 +95,7 @@ node join, it remembers. Logs go to standard error.`,
 func serveNode(ctx context.Context, c node.Config) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, sys.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	return misused(node.Serve(ctx, c))
 }
 

@@ -71,8 +71,8 @@ func placeHosts(s *job.Spec, self node.Member, members []node.Member, list []hos
 		if i < 0 {
 			return fmt.Errorf("%s is no node of this cluster; popcorn node ls lists them: %w", l.name, node.ErrNoSuchNode)
 		}
-		if state := members[i].State; state != node.Alive {
-			return fmt.Errorf("node %s is %s: %w", l.name, state, node.ErrUnreachable)
+		if err := members[i].Usable(); err != nil {
+			return err
 		}
 		h, err := hostOf(members[i])
 		if err != nil {

@@ -18,7 +18,9 @@ func TestHostsBecomeNodes(t *testing.T) {
 	here := member("here", "10.0.0.1")
 	silent := member("quiet", "10.0.0.9")
 	silent.State = node.Silent
-	members := []node.Member{here, member("b", "10.0.0.2"), member("c", "10.0.0.3"), silent}
+	draining := member("leaving", "10.0.0.8")
+	draining.State = node.Draining
+	members := []node.Member{here, member("b", "10.0.0.2"), member("c", "10.0.0.3"), silent, draining}
 	for list, want := range map[string]string{
 		"b":              "[{here 10.0.0.1} {b 10.0.0.2}] [1 1]",
 		"c:4,b:2":        "[{here 10.0.0.1} {c 10.0.0.3} {b 10.0.0.2}] [1 4 2]",
@@ -38,7 +40,7 @@ func TestHostsBecomeNodes(t *testing.T) {
 			t.Errorf("%s: %s, %d nodes, %v; want %s", list, got, s.Nodes, err, want)
 		}
 	}
-	for name, want := range map[string]error{"stranger": node.ErrNoSuchNode, "quiet": node.ErrUnreachable} {
+	for name, want := range map[string]error{"stranger": node.ErrNoSuchNode, "quiet": node.ErrUnreachable, "leaving": node.ErrRefused} {
 		if err := placeHosts(&job.Spec{}, here, members, []hostSlots{{name, 1}}); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)
 		}

@@ -123,7 +123,7 @@ func (a *audit) interceptor() connect.Interceptor {
 			if err == nil {
 				reply, err = next(ctx, req)
 			}
-			if res, _ := result(err); res == "refused" || !quiet[what] {
+			if res, _ := result(err); res == "refused" || !quiet[what] && !onlyAsks(req.Any()) {
 				a.done(ctx, what, objectOf(req.Any()), err)
 			}
 			return reply, toWire(err)
@@ -133,6 +133,12 @@ func (a *audit) interceptor() connect.Interceptor {
 
 // quiet are the calls that change nothing.
 var quiet = map[string]bool{"Self": true, "Members": true, "Announce": true}
+
+// onlyAsks are the calls that change nothing as they were made.
+func onlyAsks(req any) bool {
+	r, ok := req.(interface{ GetAction() api.DrainAction })
+	return ok && r.GetAction() == api.DrainAction_DRAIN_ACTION_UNSPECIFIED
+}
 
 func checkVersion(req any) error {
 	v, ok := req.(interface{ GetApiVersion() uint32 })
@@ -154,8 +160,19 @@ func objectOf(req any) string {
 		return "node " + cmp.Or(r.GetNode(), "of its own")
 	case *api.StartUserDeputyRequest:
 		return fmt.Sprintf("uid %d", r.GetUid())
+	case *api.DrainRequest:
+		return drainObject(r.GetAction(), "node "+cmp.Or(r.GetNode(), "of its own"))
+	case *api.DrainHereRequest:
+		return drainObject(r.GetAction(), "this node")
 	case *api.JoinRequest:
 		return "node " + r.GetSelf().GetName()
 	}
 	return ""
+}
+
+func drainObject(action api.DrainAction, on string) string {
+	if action == api.DrainAction_DRAIN_ACTION_UNDO {
+		return "undo " + on
+	}
+	return on
 }

@@ -93,6 +93,36 @@ func (c *Client) Leave(ctx context.Context, name string) error {
 	return fromWire(err, c.lost)
 }
 
+// Drained is how far a node has come with being emptied.
+type Drained struct {
+	Left     int  // deputies still there
+	Draining bool // it is being emptied
+}
+
+// Drain empties a node: it takes no more deputies and asks those it has to go,
+// each once. ErrNoSuchNode, ErrUnreachable and ErrRefused are told apart.
+func (c *Client) Drain(ctx context.Context, name string) (Drained, error) {
+	return c.drain(ctx, name, api.DrainAction_DRAIN_ACTION_BEGIN)
+}
+
+// Undrain lets a node take deputies again. Those asked to go still do.
+func (c *Client) Undrain(ctx context.Context, name string) (Drained, error) {
+	return c.drain(ctx, name, api.DrainAction_DRAIN_ACTION_UNDO)
+}
+
+// Drained asks how far a node has come.
+func (c *Client) Drained(ctx context.Context, name string) (Drained, error) {
+	return c.drain(ctx, name, api.DrainAction_DRAIN_ACTION_UNSPECIFIED)
+}
+
+func (c *Client) drain(ctx context.Context, name string, action api.DrainAction) (Drained, error) {
+	reply, err := c.calls.Drain(ctx, &api.DrainRequest{ApiVersion: api.Version, Node: name, Action: action})
+	if err != nil {
+		return Drained{}, fromWire(err, c.lost)
+	}
+	return Drained{int(reply.GetState().GetLeft()), reply.GetState().GetDraining()}, nil
+}
+
 // StartDeputy starts a deputy of the calling user at a node. It reads config
 // from descriptor 3. ErrNoSuchNode, ErrUnreachable and ErrRefused are told apart.
 func (c *Client) StartDeputy(ctx context.Context, nodeName string, config []byte) error {

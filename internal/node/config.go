@@ -29,6 +29,9 @@ type Config struct {
 	AllowUsers []string `toml:"allow_users"` // names or numbers; empty: all but root
 	AllowRoot  bool     `toml:"allow_root"`
 
+	DrainOnStop  bool          `toml:"drain_on_stop"` // empty the node before the daemon ends
+	DrainTimeout time.Duration `toml:"drain_timeout"` // bounds that
+
 	Socket  string        `toml:"-"` // of the users of this host
 	Version string        `toml:"-"` // of popcorn
 	Log     *slog.Logger  `toml:"-"`
@@ -50,8 +53,10 @@ func LoadConfig(path string) (Config, error) {
 	case err != nil:
 		return c, fmt.Errorf("read configuration: %w", err)
 	case len(meta.Undecoded()) > 0:
-		return c, fmt.Errorf("read %s: unknown key %q; known are state, listen, advertise, name, allow_users and allow_root",
-			cmp.Or(path, ConfigFile), meta.Undecoded()[0].String())
+		return c, fmt.Errorf("read %s: unknown key %q; known are state, listen, advertise, name, allow_users, allow_root, "+
+			"drain_on_stop and drain_timeout", cmp.Or(path, ConfigFile), meta.Undecoded()[0].String())
+	case c.DrainTimeout < 0:
+		return c, fmt.Errorf("read %s: drain_timeout %v: want a time to wait, as in \"60s\"", cmp.Or(path, ConfigFile), c.DrainTimeout)
 	}
 	return c, nil
 }
@@ -60,6 +65,7 @@ func LoadConfig(path string) (Config, error) {
 func (c *Config) fill() {
 	c.State = cmp.Or(c.State, defaultState())
 	c.Socket = cmp.Or(c.Socket, ownSocket())
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, time.Minute)
 	c.Beat = cmp.Or(c.Beat, 2*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -19,9 +19,10 @@ type Daemon struct {
 	log      *slog.Logger
 	state    *state
 	id       *trust.Node
-	self     Member
+	self     Member // as it began
 	audit    *audit
 	deputies *deputies
+	drain    *drain
 	members  membership
 
 	// At the founding node the first three, at others the fourth.
@@ -89,7 +90,14 @@ func (d *Daemon) start() error {
 	if err := d.openMembership(rec); err != nil {
 		return err
 	}
+	d.deputies = newDeputies(d.cfg)
+	if d.drain, err = openDrain(d.state.dir, d.deputies, d.members, rec.Name, d.log); err != nil {
+		return err
+	}
 	if d.servers.unix, err = listenLocal(d.cfg.Socket); err != nil {
+		return err
+	}
+	if err := d.drain.resume(); err != nil {
 		return err
 	}
 	d.run()
@@ -118,7 +126,6 @@ func (d *Daemon) openMembership(rec record) error {
 func (d *Daemon) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
-	d.deputies = newDeputies(d.cfg)
 	d.servers.build(d)
 	jobs := []func(){
 		func() { d.members.run(ctx) },
@@ -154,7 +161,14 @@ func (d *Daemon) renewOwn(ctx context.Context) {
 }
 
 // Self is this node.
-func (d *Daemon) Self() Member { return d.self }
+func (d *Daemon) Self() Member {
+	for _, m := range d.members.List() {
+		if m.Name == d.self.Name {
+			return m
+		}
+	}
+	return d.self
+}
 
 // Wait returns when ctx ends, when the node has left its cluster, or with the
 // error of what failed.
@@ -192,6 +206,22 @@ func Serve(ctx context.Context, cfg Config) error {
 	if e := notify("STOPPING=1"); e != nil {
 		d.log.Warn(e.Error())
 	}
+	if ctx.Err() != nil && d.cfg.DrainOnStop {
+		err = errors.Join(err, d.drainBeforeEnd())
+	}
 	d.log.Info("node ends", "name", d.self.Name)
 	return errors.Join(err, d.Close())
+}
+
+// drainBeforeEnd empties this node for a bounded time. The service manager is
+// told to bear with it for that long.
+func (d *Daemon) drainBeforeEnd() error {
+	within := d.cfg.DrainTimeout
+	if err := notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (within + 2*closeGrace).Microseconds())); err != nil {
+		d.log.Warn(err.Error())
+	}
+	if err := d.drain.stop(within); err != nil {
+		return fmt.Errorf("empty this node: %w", err)
+	}
+	return nil
 }

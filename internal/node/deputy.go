@@ -81,21 +81,32 @@ func identity(uid, gid uint32) (*sys.Identity, error) {
 // not ours otherwise: the daemon's end does not end them.
 type deputies struct {
 	argv   []string // program and arguments
+	mark   string   // their last argument: our state directory
 	policy policy
 	log    *slog.Logger
 	kick   chan struct{}
+
+	// door is held, for reading, until a new deputy can be seen in /proc: whoever
+	// shuts it misses none.
+	door    sync.RWMutex
+	refusal error // not nil: nobody is let in
 
 	mu   sync.Mutex
 	pids map[int]uint32 // the user of each that runs
 }
 
 func newDeputies(cfg Config) *deputies {
-	return &deputies{argv: cfg.Deputy, policy: policy{cfg.AllowUsers, cfg.AllowRoot, os.Geteuid()}, log: cfg.Log,
+	return &deputies{argv: cfg.Deputy, mark: cfg.State, policy: policy{cfg.AllowUsers, cfg.AllowRoot, os.Geteuid()}, log: cfg.Log,
 		kick: make(chan struct{}, 1), pids: map[int]uint32{}}
 }
 
 // start starts a deputy as uid and gid with config to read.
 func (a *deputies) start(uid, gid uint32, config []byte) error {
+	a.door.RLock()
+	defer a.door.RUnlock()
+	if a.refusal != nil {
+		return a.refusal
+	}
 	if err := a.policy.check(uid); err != nil {
 		return err
 	}
@@ -121,6 +132,13 @@ func (a *deputies) start(uid, gid uint32, config []byte) error {
 	return nil
 }
 
+// shut has new deputies refused with err; nil lets them in again.
+func (a *deputies) shut(err error) {
+	a.door.Lock()
+	defer a.door.Unlock()
+	a.refusal = err
+}
+
 func (a *deputies) spawn(cred *sys.Identity, config []byte) (int, error) {
 	fd, err := configFile(config)
 	if err != nil {
@@ -132,7 +150,7 @@ func (a *deputies) spawn(cred *sys.Identity, config []byte) (int, error) {
 		return 0, err
 	}
 	defer sys.Close(null)
-	argv := append([]string{"popcorn"}, a.argv[1:]...)
+	argv := append(append([]string{"popcorn"}, a.argv[1:]...), a.mark)
 	return sys.Spawn(a.argv[0], sys.SpawnAttr{Argv: argv, Env: deputyEnv, Dir: "/", Files: []int{null, null, null, fd},
 		Session: true, Cred: cred})
 }

@@ -194,7 +194,7 @@ func TestOnlyMastersRule(t *testing.T) {
 	a.cfg.AllowUsers = []string{"daemon"}
 	a.start()
 	check(t, os.Chmod(filepath.Dir(filepath.Dir(a.cfg.Socket)), 0o711))
-	for _, path := range []string{"Token", "Leave", "StartDeputy"} {
+	for _, path := range []string{"Token", "Leave", "StartDeputy", "Drain"} {
 		cmd := exec.Command("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "curl", "-sS", "-w", "%{http_code}",
 			"--unix-socket", a.cfg.Socket, "-H", "Content-Type: application/json", "-d", `{"apiVersion":1,"node":"a","ttlSeconds":"60"}`,
 			"http://local/popcorn.node.v1.LocalService/"+path)

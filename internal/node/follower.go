@@ -19,13 +19,14 @@ import (
 type follower struct {
 	dir    trust.Dir
 	id     *trust.Node
-	self   Member
 	at     Member // the founding node
 	beat   time.Duration
 	log    *slog.Logger
 	caller *caller
+	news   chan struct{} // of self, not to wait for the next beat
 
 	mu     sync.Mutex
+	self   Member
 	heard  []Member // the founding node's last word
 	silent error    // why there has been none since
 }
@@ -34,12 +35,13 @@ type follower struct {
 // while the founding node is down.
 func newFollower(dir trust.Dir, id *trust.Node, self Member, r record, cfg Config) (*follower, error) {
 	at := Member{Name: r.Founder, Address: r.Authority, State: Silent, Since: time.Now(), Founder: true}
-	f := &follower{dir: dir, id: id, self: self, at: at, beat: cfg.Beat, log: cfg.Log, caller: newCaller(id, "", r.Authority)}
+	f := &follower{dir: dir, id: id, self: self, at: at, beat: cfg.Beat, log: cfg.Log, caller: newCaller(id, "", r.Authority),
+		news: make(chan struct{}, 1)}
 	if err := dir.ReadJSON(membersFile, &f.heard); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	for i := range f.heard {
-		if f.heard[i].State == Alive {
+		if f.heard[i].State.lives() {
 			f.heard[i].State = Silent
 		}
 	}
@@ -77,15 +79,33 @@ func (f *follower) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-f.news:
 		}
 	}
+}
+
+// become implements membership.
+func (f *follower) become(s State, since time.Time) {
+	f.mu.Lock()
+	f.self.State, f.self.Since = s, since
+	f.mu.Unlock()
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+}
+
+func (f *follower) own() Member {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.self
 }
 
 // once announces this node and, when it is time, renews its certificate.
 func (f *follower) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, max(patience*f.beat, time.Second))
 	defer cancel()
-	reply, err := f.caller.peer.Announce(ctx, &api.AnnounceRequest{ApiVersion: api.Version, Self: f.self.toWire()})
+	reply, err := f.caller.peer.Announce(ctx, &api.AnnounceRequest{ApiVersion: api.Version, Self: f.own().toWire()})
 	if err != nil {
 		return fromWire(err, unreachable(f.at.Name, f.at.Address))
 	}

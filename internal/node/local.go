@@ -15,7 +15,7 @@ type localCalls struct{ d *Daemon }
 
 // Self implements the API.
 func (l localCalls) Self(context.Context, *api.SelfRequest) (*api.SelfResponse, error) {
-	return &api.SelfResponse{Self: l.d.self.toWire(), Cluster: l.d.id.Identity().Cluster, ApiVersion: api.Version}, nil
+	return &api.SelfResponse{Self: l.d.Self().toWire(), Cluster: l.d.id.Identity().Cluster, ApiVersion: api.Version}, nil
 }
 
 // Members implements the API.
@@ -77,7 +77,7 @@ func (d *Daemon) leave(ctx context.Context) error {
 	if err := d.follower.leave(ctx); err != nil && !removedBefore(err) {
 		return err
 	}
-	if err := d.state.forget(); err != nil {
+	if err := errors.Join(d.drain.undo(), d.state.forget()); err != nil {
 		return fmt.Errorf("forget the cluster: %w", err)
 	}
 	d.log.Info("node has left the cluster")

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -17,7 +18,12 @@ const (
 	Alive  State = "alive"
 	Silent State = "silent" // not heard of for some beats
 	Left   State = "left"
+	// Draining: it lives, takes no more deputies and waits for those it has to go.
+	Draining State = "draining"
 )
+
+// lives tells whether a member in this state is heard of.
+func (s State) lives() bool { return s == Alive || s == Draining }
 
 // Member is one node of the cluster.
 type Member struct {
@@ -41,6 +47,8 @@ type membership interface {
 	List() []Member
 	// run keeps the list up to date until ctx ends.
 	run(ctx context.Context)
+	// become changes the state of this node.
+	become(s State, since time.Time)
 }
 
 // ownMember describes this host.
@@ -49,7 +57,23 @@ func ownMember(name, addr, version string, founder bool) Member {
 		Kernel: sys.KernelRelease(), CPUs: runtime.NumCPU(), Memory: sys.MemoryTotal(), Version: version}
 }
 
-var stateOnWire = map[State]api.State{Alive: api.State_STATE_ALIVE, Silent: api.State_STATE_SILENT, Left: api.State_STATE_LEFT}
+// Usable is nil for a member that takes deputies, else why it does not.
+func (m Member) Usable() error {
+	switch m.State {
+	case Alive:
+		return nil
+	case Draining:
+		return refuseDraining(m.Name)
+	}
+	return fmt.Errorf("node %s is %s: %w", m.Name, m.State, ErrUnreachable)
+}
+
+func refuseDraining(name string) error {
+	return fmt.Errorf("node %s takes no more programs: it is being emptied (popcorn node drain --undo %[1]s): %w", name, ErrRefused)
+}
+
+var stateOnWire = map[State]api.State{Alive: api.State_STATE_ALIVE, Silent: api.State_STATE_SILENT, Left: api.State_STATE_LEFT,
+	Draining: api.State_STATE_DRAINING}
 
 func (m Member) toWire() *api.Member {
 	return &api.Member{Name: m.Name, Address: m.Address, State: stateOnWire[m.State], Since: m.Since.Unix(), Founder: m.Founder,

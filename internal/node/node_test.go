@@ -2,12 +2,14 @@ package node
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,7 +23,8 @@ import (
 )
 
 // TestMain also is the deputy that tests start, told apart by its argument. It
-// leaves a file that says what it found, and then waits to be told to end.
+// leaves a file that says what it found, and then waits to be told to end. In the
+// end it leaves a file with a T for each SIGTERM.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "deputy" {
 		os.Exit(testDeputy(os.Args[2:]))
@@ -40,10 +43,12 @@ type found struct {
 }
 
 func testDeputy(args []string) int {
-	if len(args) != 1 {
+	if len(args) != 2 {
 		return 4 // of a daemon that was not told of another
 	}
 	dir := args[0]
+	terms := make(chan os.Signal, 16)
+	signal.Notify(terms, sys.SIGTERM)
 	config, err := io.ReadAll(os.NewFile(deputyFD, "config"))
 	if err != nil {
 		return 1
@@ -64,7 +69,16 @@ func testDeputy(args []string) int {
 	if err != nil {
 		return 3
 	}
-	io.ReadAll(end)
+	if _, err := os.Stat(filepath.Join(dir, "goes")); err == nil {
+		<-terms
+		terms <- sys.SIGTERM
+	} else {
+		io.ReadAll(end)
+	}
+	signal.Stop(terms) // what was sent is in there now
+	if os.WriteFile(filepath.Join(dir, "terms"), bytes.Repeat([]byte("T"), len(terms)), 0o644) != nil {
+		return 5
+	}
 	return 0
 }
 

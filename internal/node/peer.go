@@ -29,6 +29,9 @@ func (p peerCalls) Announce(ctx context.Context, req *api.AnnounceRequest) (*api
 func announced(w *api.Member, name string) (Member, error) {
 	m := fromMember(w)
 	m.Name, m.Founder = name, false
+	if m.State != Draining {
+		m.State = Alive // who speaks lives
+	}
 	for _, s := range []string{m.Arch, m.Kernel, m.Version} {
 		if len(s) > 128 {
 			return m, fmt.Errorf("node %s says too much of itself: %w", name, ErrMalformed)
@@ -67,4 +70,11 @@ func (p peerCalls) LeaveSelf(ctx context.Context, _ *api.LeaveSelfRequest) (*api
 // are; whom this one lets in it decides itself.
 func (p peerCalls) StartUserDeputy(_ context.Context, req *api.StartUserDeputyRequest) (*api.StartUserDeputyResponse, error) {
 	return &api.StartUserDeputyResponse{}, p.d.deputies.start(req.Uid, req.Gid, req.Config)
+}
+
+// DrainHere implements the API. Nodes believe each other that it was a master
+// who asked for it.
+func (p peerCalls) DrainHere(_ context.Context, req *api.DrainHereRequest) (*api.DrainHereResponse, error) {
+	state, err := p.d.drain.do(req.Action)
+	return &api.DrainHereResponse{State: state}, err
 }

@@ -27,9 +27,9 @@ const (
 type registry struct {
 	dir  trust.Dir
 	beat time.Duration
-	self Member
 
 	mu      sync.Mutex
+	self    Member
 	members map[string]*seat
 }
 
@@ -72,7 +72,7 @@ func sortMembers(ms []Member) {
 // judged is the member with the state it has now.
 func (s *seat) judged(now time.Time, beat time.Duration) Member {
 	m := s.Member
-	if m.State == Alive && now.Sub(s.heard) > patience*beat {
+	if m.State.lives() && now.Sub(s.heard) > patience*beat {
 		m.State, m.Since = Silent, s.heard
 	}
 	return m
@@ -80,6 +80,13 @@ func (s *seat) judged(now time.Time, beat time.Duration) Member {
 
 // run implements membership: members come by themselves.
 func (r *registry) run(ctx context.Context) { <-ctx.Done() }
+
+// become implements membership.
+func (r *registry) become(s State, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.self.State, r.self.Since = s, since
+}
 
 // admit gives a name to a new member, unless somebody has it.
 func (r *registry) admit(m Member) error {
@@ -101,7 +108,7 @@ func (r *registry) admit(m Member) error {
 func (r *registry) heard(m Member) error {
 	r.mu.Lock()
 	s := r.members[m.Name]
-	if s != nil && s.State == Alive && s.same(m) {
+	if s != nil && s.State.lives() && s.same(m) {
 		if now := time.Now(); now.Sub(s.heard) > patience*r.beat {
 			s.Since = now
 		}
@@ -115,7 +122,7 @@ func (r *registry) heard(m Member) error {
 		if s := r.members[m.Name]; s != nil && s.State == Left {
 			return fmt.Errorf("node %s was removed from the cluster: %w", m.Name, ErrRefused)
 		}
-		m.State, m.Since = Alive, time.Now()
+		m.Since = time.Now()
 		r.members[m.Name] = &seat{m, time.Now()}
 		return nil
 	})
@@ -123,7 +130,7 @@ func (r *registry) heard(m Member) error {
 
 // same tells whether a member says of itself what it said before.
 func (s *seat) same(m Member) bool {
-	m.State, m.Since = s.State, s.Since
+	m.Since = s.Since
 	return m == s.Member
 }
 

@@ -27,7 +27,7 @@ func states(r *registry) string {
 func TestRegistry(t *testing.T) {
 	dir := t.TempDir()
 	r := newRegistry(t, dir)
-	b := Member{Name: "b", Address: "h:2"}
+	b := Member{Name: "b", Address: "h:2", State: Alive}
 	check(t, r.admit(b))
 	wantErr(t, r.admit(b), ErrRefused)
 	wantErr(t, r.admit(Member{Name: "a"}), ErrRefused)

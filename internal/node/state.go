@@ -16,6 +16,7 @@ const (
 	recordFile  = "node.json"
 	membersFile = "members.json"
 	auditFile   = "audit.log"
+	drainFile   = "drain.json"
 	lockFile    = "lock"
 )
 

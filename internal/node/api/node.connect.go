@@ -50,6 +50,8 @@ const (
 	// LocalServiceStartDeputyProcedure is the fully-qualified name of the LocalService's StartDeputy
 	// RPC.
 	LocalServiceStartDeputyProcedure = "/popcorn.node.v1.LocalService/StartDeputy"
+	// LocalServiceDrainProcedure is the fully-qualified name of the LocalService's Drain RPC.
+	LocalServiceDrainProcedure = "/popcorn.node.v1.LocalService/Drain"
 	// JoinServiceJoinProcedure is the fully-qualified name of the JoinService's Join RPC.
 	JoinServiceJoinProcedure = "/popcorn.node.v1.JoinService/Join"
 	// PeerServiceAnnounceProcedure is the fully-qualified name of the PeerService's Announce RPC.
@@ -61,6 +63,8 @@ const (
 	// PeerServiceStartUserDeputyProcedure is the fully-qualified name of the PeerService's
 	// StartUserDeputy RPC.
 	PeerServiceStartUserDeputyProcedure = "/popcorn.node.v1.PeerService/StartUserDeputy"
+	// PeerServiceDrainHereProcedure is the fully-qualified name of the PeerService's DrainHere RPC.
+	PeerServiceDrainHereProcedure = "/popcorn.node.v1.PeerService/DrainHere"
 )
 
 // LocalServiceClient is a client for the popcorn.node.v1.LocalService service.
@@ -75,6 +79,9 @@ type LocalServiceClient interface {
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// StartDeputy starts a deputy of the calling user at a node.
 	StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error)
+	// Drain begins to empty a node, ends that, or asks how far it has come. For
+	// root or the daemon's own user.
+	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 }
 
 // NewLocalServiceClient constructs a client for the popcorn.node.v1.LocalService service. By
@@ -118,6 +125,12 @@ func NewLocalServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(localServiceMethods.ByName("StartDeputy")),
 			connect.WithClientOptions(opts...),
 		),
+		drain: connect.NewClient[DrainRequest, DrainResponse](
+			httpClient,
+			baseURL+LocalServiceDrainProcedure,
+			connect.WithSchema(localServiceMethods.ByName("Drain")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -128,6 +141,7 @@ type localServiceClient struct {
 	token       *connect.Client[TokenRequest, TokenResponse]
 	leave       *connect.Client[LeaveRequest, LeaveResponse]
 	startDeputy *connect.Client[StartDeputyRequest, StartDeputyResponse]
+	drain       *connect.Client[DrainRequest, DrainResponse]
 }
 
 // Self calls popcorn.node.v1.LocalService.Self.
@@ -175,6 +189,15 @@ func (c *localServiceClient) StartDeputy(ctx context.Context, req *StartDeputyRe
 	return nil, err
 }
 
+// Drain calls popcorn.node.v1.LocalService.Drain.
+func (c *localServiceClient) Drain(ctx context.Context, req *DrainRequest) (*DrainResponse, error) {
+	response, err := c.drain.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // LocalServiceHandler is an implementation of the popcorn.node.v1.LocalService service.
 type LocalServiceHandler interface {
 	// Self is the daemon's own node.
@@ -187,6 +210,9 @@ type LocalServiceHandler interface {
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// StartDeputy starts a deputy of the calling user at a node.
 	StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error)
+	// Drain begins to empty a node, ends that, or asks how far it has come. For
+	// root or the daemon's own user.
+	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 }
 
 // NewLocalServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -226,6 +252,12 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(localServiceMethods.ByName("StartDeputy")),
 		connect.WithHandlerOptions(opts...),
 	)
+	localServiceDrainHandler := connect.NewUnaryHandlerSimple(
+		LocalServiceDrainProcedure,
+		svc.Drain,
+		connect.WithSchema(localServiceMethods.ByName("Drain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/popcorn.node.v1.LocalService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LocalServiceSelfProcedure:
@@ -238,6 +270,8 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 			localServiceLeaveHandler.ServeHTTP(w, r)
 		case LocalServiceStartDeputyProcedure:
 			localServiceStartDeputyHandler.ServeHTTP(w, r)
+		case LocalServiceDrainProcedure:
+			localServiceDrainHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -265,6 +299,10 @@ func (UnimplementedLocalServiceHandler) Leave(context.Context, *LeaveRequest) (*
 
 func (UnimplementedLocalServiceHandler) StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.StartDeputy is not implemented"))
+}
+
+func (UnimplementedLocalServiceHandler) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.Drain is not implemented"))
 }
 
 // JoinServiceClient is a client for the popcorn.node.v1.JoinService service.
@@ -351,6 +389,8 @@ type PeerServiceClient interface {
 	LeaveSelf(context.Context, *LeaveSelfRequest) (*LeaveSelfResponse, error)
 	// StartUserDeputy starts a deputy of a user of the caller.
 	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
+	// DrainHere is Drain for the node that is called.
+	DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error)
 }
 
 // NewPeerServiceClient constructs a client for the popcorn.node.v1.PeerService service. By default,
@@ -388,6 +428,12 @@ func NewPeerServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(peerServiceMethods.ByName("StartUserDeputy")),
 			connect.WithClientOptions(opts...),
 		),
+		drainHere: connect.NewClient[DrainHereRequest, DrainHereResponse](
+			httpClient,
+			baseURL+PeerServiceDrainHereProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("DrainHere")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -397,6 +443,7 @@ type peerServiceClient struct {
 	renew           *connect.Client[RenewRequest, RenewResponse]
 	leaveSelf       *connect.Client[LeaveSelfRequest, LeaveSelfResponse]
 	startUserDeputy *connect.Client[StartUserDeputyRequest, StartUserDeputyResponse]
+	drainHere       *connect.Client[DrainHereRequest, DrainHereResponse]
 }
 
 // Announce calls popcorn.node.v1.PeerService.Announce.
@@ -435,6 +482,15 @@ func (c *peerServiceClient) StartUserDeputy(ctx context.Context, req *StartUserD
 	return nil, err
 }
 
+// DrainHere calls popcorn.node.v1.PeerService.DrainHere.
+func (c *peerServiceClient) DrainHere(ctx context.Context, req *DrainHereRequest) (*DrainHereResponse, error) {
+	response, err := c.drainHere.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // PeerServiceHandler is an implementation of the popcorn.node.v1.PeerService service.
 type PeerServiceHandler interface {
 	// Announce says that the caller lives and asks who else does.
@@ -445,6 +501,8 @@ type PeerServiceHandler interface {
 	LeaveSelf(context.Context, *LeaveSelfRequest) (*LeaveSelfResponse, error)
 	// StartUserDeputy starts a deputy of a user of the caller.
 	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
+	// DrainHere is Drain for the node that is called.
+	DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error)
 }
 
 // NewPeerServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -478,6 +536,12 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(peerServiceMethods.ByName("StartUserDeputy")),
 		connect.WithHandlerOptions(opts...),
 	)
+	peerServiceDrainHereHandler := connect.NewUnaryHandlerSimple(
+		PeerServiceDrainHereProcedure,
+		svc.DrainHere,
+		connect.WithSchema(peerServiceMethods.ByName("DrainHere")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/popcorn.node.v1.PeerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case PeerServiceAnnounceProcedure:
@@ -488,6 +552,8 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 			peerServiceLeaveSelfHandler.ServeHTTP(w, r)
 		case PeerServiceStartUserDeputyProcedure:
 			peerServiceStartUserDeputyHandler.ServeHTTP(w, r)
+		case PeerServiceDrainHereProcedure:
+			peerServiceDrainHereHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -511,4 +577,8 @@ func (UnimplementedPeerServiceHandler) LeaveSelf(context.Context, *LeaveSelfRequ
 
 func (UnimplementedPeerServiceHandler) StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.StartUserDeputy is not implemented"))
+}
+
+func (UnimplementedPeerServiceHandler) DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.DrainHere is not implemented"))
 }

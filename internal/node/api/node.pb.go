@@ -34,6 +34,8 @@ const (
 	State_STATE_SILENT State = 2
 	// It has left or was removed.
 	State_STATE_LEFT State = 3
+	// It takes no more deputies and asks those it has to go.
+	State_STATE_DRAINING State = 4
 )
 
 // Enum value maps for State.
@@ -43,12 +45,14 @@ var (
 		1: "STATE_ALIVE",
 		2: "STATE_SILENT",
 		3: "STATE_LEFT",
+		4: "STATE_DRAINING",
 	}
 	State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
 		"STATE_ALIVE":       1,
 		"STATE_SILENT":      2,
 		"STATE_LEFT":        3,
+		"STATE_DRAINING":    4,
 	}
 )
 
@@ -77,6 +81,59 @@ func (x State) Number() protoreflect.EnumNumber {
 // Deprecated: Use State.Descriptor instead.
 func (State) EnumDescriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{0}
+}
+
+// DrainAction is what is asked of a node.
+type DrainAction int32
+
+const (
+	// Only how far it has come.
+	DrainAction_DRAIN_ACTION_UNSPECIFIED DrainAction = 0
+	// To take no more deputies and ask those it has to go; not twice.
+	DrainAction_DRAIN_ACTION_BEGIN DrainAction = 1
+	// To take deputies again. Those that were asked to go still do.
+	DrainAction_DRAIN_ACTION_UNDO DrainAction = 2
+)
+
+// Enum value maps for DrainAction.
+var (
+	DrainAction_name = map[int32]string{
+		0: "DRAIN_ACTION_UNSPECIFIED",
+		1: "DRAIN_ACTION_BEGIN",
+		2: "DRAIN_ACTION_UNDO",
+	}
+	DrainAction_value = map[string]int32{
+		"DRAIN_ACTION_UNSPECIFIED": 0,
+		"DRAIN_ACTION_BEGIN":       1,
+		"DRAIN_ACTION_UNDO":        2,
+	}
+)
+
+func (x DrainAction) Enum() *DrainAction {
+	p := new(DrainAction)
+	*p = x
+	return p
+}
+
+func (x DrainAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DrainAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_node_proto_enumTypes[1].Descriptor()
+}
+
+func (DrainAction) Type() protoreflect.EnumType {
+	return &file_node_proto_enumTypes[1]
+}
+
+func (x DrainAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DrainAction.Descriptor instead.
+func (DrainAction) EnumDescriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{1}
 }
 
 // Member is one node of a cluster.
@@ -1215,6 +1272,262 @@ func (*StartUserDeputyResponse) Descriptor() ([]byte, []int) {
 	return file_node_proto_rawDescGZIP(), []int{20}
 }
 
+type DrainRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	// Empty for the daemon's own node.
+	Node          string      `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Action        DrainAction `protobuf:"varint,3,opt,name=action,proto3,enum=popcorn.node.v1.DrainAction" json:"action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *DrainRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *DrainRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DrainRequest) GetAction() DrainAction {
+	if x != nil {
+		return x.Action
+	}
+	return DrainAction_DRAIN_ACTION_UNSPECIFIED
+}
+
+type DrainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         *Drained               `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainResponse) Reset() {
+	*x = DrainResponse{}
+	mi := &file_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainResponse) ProtoMessage() {}
+
+func (x *DrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
+func (*DrainResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DrainResponse) GetState() *Drained {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+// Drained is how far a node has come.
+type Drained struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many deputies are still there.
+	Left uint32 `protobuf:"varint,1,opt,name=left,proto3" json:"left,omitempty"`
+	// Whether the node is being emptied.
+	Draining      bool `protobuf:"varint,2,opt,name=draining,proto3" json:"draining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drained) Reset() {
+	*x = Drained{}
+	mi := &file_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drained) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drained) ProtoMessage() {}
+
+func (x *Drained) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drained.ProtoReflect.Descriptor instead.
+func (*Drained) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Drained) GetLeft() uint32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Drained) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
+type DrainHereRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Action        DrainAction            `protobuf:"varint,2,opt,name=action,proto3,enum=popcorn.node.v1.DrainAction" json:"action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainHereRequest) Reset() {
+	*x = DrainHereRequest{}
+	mi := &file_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainHereRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainHereRequest) ProtoMessage() {}
+
+func (x *DrainHereRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainHereRequest.ProtoReflect.Descriptor instead.
+func (*DrainHereRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *DrainHereRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *DrainHereRequest) GetAction() DrainAction {
+	if x != nil {
+		return x.Action
+	}
+	return DrainAction_DRAIN_ACTION_UNSPECIFIED
+}
+
+type DrainHereResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         *Drained               `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainHereResponse) Reset() {
+	*x = DrainHereResponse{}
+	mi := &file_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainHereResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainHereResponse) ProtoMessage() {}
+
+func (x *DrainHereResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainHereResponse.ProtoReflect.Descriptor instead.
+func (*DrainHereResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *DrainHereResponse) GetState() *Drained {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
 var File_node_proto protoreflect.FileDescriptor
 
 const file_node_proto_rawDesc = "" +
@@ -1300,26 +1613,49 @@ const file_node_proto_rawDesc = "" +
 	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x10\n" +
 	"\x03gid\x18\x03 \x01(\rR\x03gid\x12\x16\n" +
 	"\x06config\x18\x04 \x01(\fR\x06config\"\x19\n" +
-	"\x17StartUserDeputyResponse*Q\n" +
+	"\x17StartUserDeputyResponse\"y\n" +
+	"\fDrainRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x124\n" +
+	"\x06action\x18\x03 \x01(\x0e2\x1c.popcorn.node.v1.DrainActionR\x06action\"?\n" +
+	"\rDrainResponse\x12.\n" +
+	"\x05state\x18\x01 \x01(\v2\x18.popcorn.node.v1.DrainedR\x05state\"9\n" +
+	"\aDrained\x12\x12\n" +
+	"\x04left\x18\x01 \x01(\rR\x04left\x12\x1a\n" +
+	"\bdraining\x18\x02 \x01(\bR\bdraining\"i\n" +
+	"\x10DrainHereRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x124\n" +
+	"\x06action\x18\x02 \x01(\x0e2\x1c.popcorn.node.v1.DrainActionR\x06action\"C\n" +
+	"\x11DrainHereResponse\x12.\n" +
+	"\x05state\x18\x01 \x01(\v2\x18.popcorn.node.v1.DrainedR\x05state*e\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vSTATE_ALIVE\x10\x01\x12\x10\n" +
 	"\fSTATE_SILENT\x10\x02\x12\x0e\n" +
 	"\n" +
-	"STATE_LEFT\x10\x032\x8b\x03\n" +
+	"STATE_LEFT\x10\x03\x12\x12\n" +
+	"\x0eSTATE_DRAINING\x10\x04*Z\n" +
+	"\vDrainAction\x12\x1c\n" +
+	"\x18DRAIN_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12DRAIN_ACTION_BEGIN\x10\x01\x12\x15\n" +
+	"\x11DRAIN_ACTION_UNDO\x10\x022\xd3\x03\n" +
 	"\fLocalService\x12C\n" +
 	"\x04Self\x12\x1c.popcorn.node.v1.SelfRequest\x1a\x1d.popcorn.node.v1.SelfResponse\x12L\n" +
 	"\aMembers\x12\x1f.popcorn.node.v1.MembersRequest\x1a .popcorn.node.v1.MembersResponse\x12F\n" +
 	"\x05Token\x12\x1d.popcorn.node.v1.TokenRequest\x1a\x1e.popcorn.node.v1.TokenResponse\x12F\n" +
 	"\x05Leave\x12\x1d.popcorn.node.v1.LeaveRequest\x1a\x1e.popcorn.node.v1.LeaveResponse\x12X\n" +
-	"\vStartDeputy\x12#.popcorn.node.v1.StartDeputyRequest\x1a$.popcorn.node.v1.StartDeputyResponse2R\n" +
+	"\vStartDeputy\x12#.popcorn.node.v1.StartDeputyRequest\x1a$.popcorn.node.v1.StartDeputyResponse\x12F\n" +
+	"\x05Drain\x12\x1d.popcorn.node.v1.DrainRequest\x1a\x1e.popcorn.node.v1.DrainResponse2R\n" +
 	"\vJoinService\x12C\n" +
-	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\xe0\x02\n" +
+	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\xb4\x03\n" +
 	"\vPeerService\x12O\n" +
 	"\bAnnounce\x12 .popcorn.node.v1.AnnounceRequest\x1a!.popcorn.node.v1.AnnounceResponse\x12F\n" +
 	"\x05Renew\x12\x1d.popcorn.node.v1.RenewRequest\x1a\x1e.popcorn.node.v1.RenewResponse\x12R\n" +
 	"\tLeaveSelf\x12!.popcorn.node.v1.LeaveSelfRequest\x1a\".popcorn.node.v1.LeaveSelfResponse\x12d\n" +
-	"\x0fStartUserDeputy\x12'.popcorn.node.v1.StartUserDeputyRequest\x1a(.popcorn.node.v1.StartUserDeputyResponseB\x1bZ\x19popcorn/internal/node/apib\x06proto3"
+	"\x0fStartUserDeputy\x12'.popcorn.node.v1.StartUserDeputyRequest\x1a(.popcorn.node.v1.StartUserDeputyResponse\x12R\n" +
+	"\tDrainHere\x12!.popcorn.node.v1.DrainHereRequest\x1a\".popcorn.node.v1.DrainHereResponseB\x1bZ\x19popcorn/internal/node/apib\x06proto3"
 
 var (
 	file_node_proto_rawDescOnce sync.Once
@@ -1333,64 +1669,78 @@ func file_node_proto_rawDescGZIP() []byte {
 	return file_node_proto_rawDescData
 }
 
-var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_node_proto_goTypes = []any{
 	(State)(0),                      // 0: popcorn.node.v1.State
-	(*Member)(nil),                  // 1: popcorn.node.v1.Member
-	(*SelfRequest)(nil),             // 2: popcorn.node.v1.SelfRequest
-	(*SelfResponse)(nil),            // 3: popcorn.node.v1.SelfResponse
-	(*MembersRequest)(nil),          // 4: popcorn.node.v1.MembersRequest
-	(*MembersResponse)(nil),         // 5: popcorn.node.v1.MembersResponse
-	(*TokenRequest)(nil),            // 6: popcorn.node.v1.TokenRequest
-	(*TokenResponse)(nil),           // 7: popcorn.node.v1.TokenResponse
-	(*LeaveRequest)(nil),            // 8: popcorn.node.v1.LeaveRequest
-	(*LeaveResponse)(nil),           // 9: popcorn.node.v1.LeaveResponse
-	(*StartDeputyRequest)(nil),      // 10: popcorn.node.v1.StartDeputyRequest
-	(*StartDeputyResponse)(nil),     // 11: popcorn.node.v1.StartDeputyResponse
-	(*JoinRequest)(nil),             // 12: popcorn.node.v1.JoinRequest
-	(*JoinResponse)(nil),            // 13: popcorn.node.v1.JoinResponse
-	(*AnnounceRequest)(nil),         // 14: popcorn.node.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),        // 15: popcorn.node.v1.AnnounceResponse
-	(*RenewRequest)(nil),            // 16: popcorn.node.v1.RenewRequest
-	(*RenewResponse)(nil),           // 17: popcorn.node.v1.RenewResponse
-	(*LeaveSelfRequest)(nil),        // 18: popcorn.node.v1.LeaveSelfRequest
-	(*LeaveSelfResponse)(nil),       // 19: popcorn.node.v1.LeaveSelfResponse
-	(*StartUserDeputyRequest)(nil),  // 20: popcorn.node.v1.StartUserDeputyRequest
-	(*StartUserDeputyResponse)(nil), // 21: popcorn.node.v1.StartUserDeputyResponse
+	(DrainAction)(0),                // 1: popcorn.node.v1.DrainAction
+	(*Member)(nil),                  // 2: popcorn.node.v1.Member
+	(*SelfRequest)(nil),             // 3: popcorn.node.v1.SelfRequest
+	(*SelfResponse)(nil),            // 4: popcorn.node.v1.SelfResponse
+	(*MembersRequest)(nil),          // 5: popcorn.node.v1.MembersRequest
+	(*MembersResponse)(nil),         // 6: popcorn.node.v1.MembersResponse
+	(*TokenRequest)(nil),            // 7: popcorn.node.v1.TokenRequest
+	(*TokenResponse)(nil),           // 8: popcorn.node.v1.TokenResponse
+	(*LeaveRequest)(nil),            // 9: popcorn.node.v1.LeaveRequest
+	(*LeaveResponse)(nil),           // 10: popcorn.node.v1.LeaveResponse
+	(*StartDeputyRequest)(nil),      // 11: popcorn.node.v1.StartDeputyRequest
+	(*StartDeputyResponse)(nil),     // 12: popcorn.node.v1.StartDeputyResponse
+	(*JoinRequest)(nil),             // 13: popcorn.node.v1.JoinRequest
+	(*JoinResponse)(nil),            // 14: popcorn.node.v1.JoinResponse
+	(*AnnounceRequest)(nil),         // 15: popcorn.node.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),        // 16: popcorn.node.v1.AnnounceResponse
+	(*RenewRequest)(nil),            // 17: popcorn.node.v1.RenewRequest
+	(*RenewResponse)(nil),           // 18: popcorn.node.v1.RenewResponse
+	(*LeaveSelfRequest)(nil),        // 19: popcorn.node.v1.LeaveSelfRequest
+	(*LeaveSelfResponse)(nil),       // 20: popcorn.node.v1.LeaveSelfResponse
+	(*StartUserDeputyRequest)(nil),  // 21: popcorn.node.v1.StartUserDeputyRequest
+	(*StartUserDeputyResponse)(nil), // 22: popcorn.node.v1.StartUserDeputyResponse
+	(*DrainRequest)(nil),            // 23: popcorn.node.v1.DrainRequest
+	(*DrainResponse)(nil),           // 24: popcorn.node.v1.DrainResponse
+	(*Drained)(nil),                 // 25: popcorn.node.v1.Drained
+	(*DrainHereRequest)(nil),        // 26: popcorn.node.v1.DrainHereRequest
+	(*DrainHereResponse)(nil),       // 27: popcorn.node.v1.DrainHereResponse
 }
 var file_node_proto_depIdxs = []int32{
 	0,  // 0: popcorn.node.v1.Member.state:type_name -> popcorn.node.v1.State
-	1,  // 1: popcorn.node.v1.SelfResponse.self:type_name -> popcorn.node.v1.Member
-	1,  // 2: popcorn.node.v1.MembersResponse.members:type_name -> popcorn.node.v1.Member
-	1,  // 3: popcorn.node.v1.JoinRequest.self:type_name -> popcorn.node.v1.Member
-	1,  // 4: popcorn.node.v1.AnnounceRequest.self:type_name -> popcorn.node.v1.Member
-	1,  // 5: popcorn.node.v1.AnnounceResponse.members:type_name -> popcorn.node.v1.Member
-	2,  // 6: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
-	4,  // 7: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
-	6,  // 8: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
-	8,  // 9: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
-	10, // 10: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
-	12, // 11: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
-	14, // 12: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
-	16, // 13: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
-	18, // 14: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
-	20, // 15: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
-	3,  // 16: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
-	5,  // 17: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
-	7,  // 18: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
-	9,  // 19: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
-	11, // 20: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
-	13, // 21: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
-	15, // 22: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
-	17, // 23: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
-	19, // 24: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
-	21, // 25: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
-	16, // [16:26] is the sub-list for method output_type
-	6,  // [6:16] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	2,  // 1: popcorn.node.v1.SelfResponse.self:type_name -> popcorn.node.v1.Member
+	2,  // 2: popcorn.node.v1.MembersResponse.members:type_name -> popcorn.node.v1.Member
+	2,  // 3: popcorn.node.v1.JoinRequest.self:type_name -> popcorn.node.v1.Member
+	2,  // 4: popcorn.node.v1.AnnounceRequest.self:type_name -> popcorn.node.v1.Member
+	2,  // 5: popcorn.node.v1.AnnounceResponse.members:type_name -> popcorn.node.v1.Member
+	1,  // 6: popcorn.node.v1.DrainRequest.action:type_name -> popcorn.node.v1.DrainAction
+	25, // 7: popcorn.node.v1.DrainResponse.state:type_name -> popcorn.node.v1.Drained
+	1,  // 8: popcorn.node.v1.DrainHereRequest.action:type_name -> popcorn.node.v1.DrainAction
+	25, // 9: popcorn.node.v1.DrainHereResponse.state:type_name -> popcorn.node.v1.Drained
+	3,  // 10: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
+	5,  // 11: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
+	7,  // 12: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
+	9,  // 13: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
+	11, // 14: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
+	23, // 15: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
+	13, // 16: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
+	15, // 17: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
+	17, // 18: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
+	19, // 19: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
+	21, // 20: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
+	26, // 21: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
+	4,  // 22: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
+	6,  // 23: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
+	8,  // 24: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
+	10, // 25: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
+	12, // 26: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
+	24, // 27: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
+	14, // 28: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
+	16, // 29: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
+	18, // 30: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
+	20, // 31: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
+	22, // 32: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
+	27, // 33: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
+	22, // [22:34] is the sub-list for method output_type
+	10, // [10:22] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -1403,8 +1753,8 @@ func file_node_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   21,
+			NumEnums:      2,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

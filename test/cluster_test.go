@@ -351,6 +351,32 @@ func TestClusterGoesOn(t *testing.T) {
 	}
 }
 
+// TestClusterDrains: a host is emptied without stopping what runs there, which ends
+// right; meanwhile, and until that is undone, it takes nothing.
+func TestClusterDrains(t *testing.T) {
+	c := newCluster(t, 3)
+	a := c.lab.Host("a")
+	argv := []string{c.put(guest(t, "moves_threads")), full("6", "30")}
+	job := c.run([]string{"-H", "b,c", "--spread"}, argv...)
+	c.until(a, "1 away")
+	c.must(a, "node", "drain", "b", "--timeout", "25s")
+	c.onlyDaemons(c.lab.Host("b"))
+	if c.must(a, "ps", "-q") == "" {
+		t.Error("the program ended before its host was empty")
+	}
+	if code, _, errs := c.end(c.run([]string{"-H", "b"}, "/bin/true"), clusterPatience); code != 125 || !strings.Contains(errs, "being emptied") {
+		t.Errorf("a program for a host that is drained: exit code %d: %s", code, errs)
+	}
+	code, out, errs := c.end(job, time.Minute)
+	if code != 0 || !strings.HasSuffix(out, "EXIT-SUCCESS\n") {
+		t.Errorf("exit code %d\n%s\n%s", code, out, errs)
+	}
+	c.must(a, "node", "drain", "b", "--undo")
+	if code, _, errs := c.end(c.run([]string{"-H", "b", "--on", "1"}, "/bin/true"), clusterPatience); code != 0 {
+		t.Errorf("after the drain was undone: exit code %d: %s", code, errs)
+	}
+}
+
 // TestClusterRunKilled: the end of popcorn run is that of the job, on all hosts.
 func TestClusterRunKilled(t *testing.T) {
 	c := newCluster(t, 3)

@@ -24,9 +24,11 @@ const deputyFile = 3
 // them, the guest before it. SIGTERM has the program moved away from this host,
 // which ends it too; a second one ends it at once. It returns the exit code.
 func Deputy() int {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, sys.SIGTERM) // before anything else: it must not be what ends the job
 	cfg, err := readDeputyConfig()
 	if err == nil {
-		err = deputize(cfg)
+		err = deputize(cfg, stop)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "popcorn deputy: %v\n", err)
@@ -48,7 +50,7 @@ func readDeputyConfig() (c deputyConfig, err error) {
 	return c, nil
 }
 
-func deputize(c deputyConfig) error {
+func deputize(c deputyConfig, stop <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), deputyPatience)
 	defer cancel()
 	me := hello(&c.Node)
@@ -71,20 +73,17 @@ func deputize(c deputyConfig) error {
 	l.nodes[0] = &child{post: s, nid: c.Node.Node}
 	defer l.close()
 	l.listenTo(l.nodes[0])
-	l.relay(conn)
+	l.relay(conn, stop)
 	return nil
 }
 
 // relay passes words on until run is gone, says it is over, or the supervisor ends.
-func (l *launcher) relay(conn net.Conn) {
+func (l *launcher) relay(conn net.Conn, stop <-chan os.Signal) {
 	orders, quit, over := make(chan fromRun), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(over)
 		takeOrders(conn, orders, quit)
 	}()
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, sys.SIGTERM)
-	defer signal.Stop(stop)
 	asked := false
 	defer func() {
 		close(quit)

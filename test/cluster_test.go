@@ -20,8 +20,9 @@ import (
 // cluster is hosts of a lab with a daemon each. The first is an ordinary machine;
 // the others have nothing but popcorn.
 type cluster struct {
-	t   *testing.T
-	lab *lab.Lab
+	t    *testing.T
+	lab  *lab.Lab
+	runs int
 }
 
 // clusterPatience bounds what a cluster does between programs.
@@ -30,7 +31,7 @@ const clusterPatience = 30 * time.Second
 // newCluster forms a cluster as a person would: serve, token, join.
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t, lab.New(t, n, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))}
+	c := &cluster{t: t, lab: lab.New(t, n, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))}
 	for _, h := range c.lab.Hosts() {
 		h.WriteFile("/etc/popcorn/node.toml", []byte("allow_root = true\n"), 0o644)
 	}
@@ -109,6 +110,7 @@ func (c *cluster) put(path string) string {
 type away struct {
 	*lab.Program
 	out, errs *os.File
+	dir       string // where it runs, on the first host
 }
 
 // run starts program under popcorn run with flags on the first host.
@@ -122,7 +124,9 @@ func (c *cluster) run(flags []string, program ...string) *away {
 	}
 	c.t.Cleanup(func() { out.Close(); errs.Close() })
 	h := c.lab.Hosts()[0]
-	argv := []string{"/bin/sh", "-c", `cd "$(mktemp -d)" && exec "$@"`, "sh", "/usr/bin/popcorn", "run", "--stats", "/tmp/stats"}
+	c.runs++
+	there := fmt.Sprintf("/tmp/run%d", c.runs)
+	argv := []string{"/bin/sh", "-c", `mkdir "$0" && cd "$0" && exec "$@"`, there, "/usr/bin/popcorn", "run", "--stats", "/tmp/stats"}
 	cmd := h.Command(c.t.Context(), slices.Concat(argv, flags, []string{"--"}, program)...)
 	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.Env = append(cmd.Env, fmt.Sprintf("POPCORN_TEST_NODES=%d", 1+strings.Count(flags[1], ",")+1))
@@ -133,7 +137,7 @@ func (c *cluster) run(flags []string, program ...string) *away {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return &away{p, out, errs}
+	return &away{p, out, errs, there}
 }
 
 // end waits for the program's end, at most d, and returns its exit code and output.
@@ -299,14 +303,15 @@ const (
 )
 
 // TestClusterLosesAHost: one that is switched off, cut off or frozen ends the job
-// that has threads there, with a reason and in time, and nothing of the job is
-// left anywhere; one that was cut off has ended its part by itself.
+// that has threads there, with a reason and in time; no wrong byte reaches its file,
+// and nothing of it is left anywhere. One that was cut off has ended its part by
+// itself.
 func TestClusterLosesAHost(t *testing.T) {
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 3)
 			a, b := c.lab.Host("a"), c.lab.Host("b")
-			job := c.run([]string{"-H", "b,c", "--spread", "--loss-timeout", lossTimeout.String()}, c.put(guest(t, "omp_sum")), "400000000000")
+			job := c.run([]string{"-H", "b,c", "--spread", "--loss-timeout", lossTimeout.String()}, c.put(guest(t, "records")), "100000000")
 			c.until(a, "1 away")
 			if err := lose(b); err != nil {
 				t.Fatal(err)
@@ -314,6 +319,13 @@ func TestClusterLosesAHost(t *testing.T) {
 			code, _, errs := c.end(job, lossOver)
 			if code != 125 || !strings.Contains(errs, "node 1 (b) is lost") {
 				t.Errorf("exit code %d: %s", code, errs)
+			}
+			data, err := a.ReadFile(job.dir + "/records")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at := firstDifference(expectedRecords(len(data)/64 + 1)[:len(data)], data); at >= 0 {
+				t.Errorf("wrong byte %d of %d in the file: %s", at, len(data), around(data, at))
 			}
 			c.onlyDaemons(a)
 			c.onlyDaemons(c.lab.Host("c"))

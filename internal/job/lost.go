@@ -45,8 +45,11 @@ func (o *origin) losses(n coherence.NodeID) string {
 	}
 	var pages uint64
 	if o.pager != nil {
-		for _, r := range o.pager.Lost(n) {
+		for _, r := range o.pager.Machine().Needs(n) {
 			pages += uint64(r.N)
+		}
+		if threads == 0 && pages == 0 {
+			o.pager.Lost(n) // not before that is certain: who waits for lost pages would get zeros
 		}
 	}
 	if threads == 0 && pages == 0 {

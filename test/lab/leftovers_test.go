@@ -97,7 +97,9 @@ func TestEndsBadly(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range list {
-			fmt.Println(p.outer)
+			if !strings.Contains("ZX", p.State) { // process 1, which is not frozen, may just be burying it
+				fmt.Println(p.outer)
+			}
 		}
 	}
 	fmt.Println("ready")

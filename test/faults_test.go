@@ -108,14 +108,14 @@ func TestFaultsAtStart(t *testing.T) {
 	}
 }
 
-// removeFiles has the files of a job removed of which nothing is left.
+// removeFiles has the files of a job removed of which nothing is left. A process
+// that dies still answers at its socket after it has left the list of processes.
 func removeFiles(t *testing.T, job *running) {
 	t.Helper()
-	for end := time.Now().Add(recoveryTime); len(job.processes()) > 0 && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond) // nothing signals the death of a stranger's child
-	}
-	if out, err := job.popcorn(recoveryTime, "ps"); err != nil {
-		t.Errorf("popcorn ps: %v: %s", err, out)
+	for end := time.Now().Add(recoveryTime); len(job.processes())+len(job.files()) > 0 && time.Now().Before(end); {
+		if out, err := job.popcorn(recoveryTime, "ps"); err != nil {
+			t.Errorf("popcorn ps: %v: %s", err, out)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"popcorn/internal/coherence"
+	"popcorn/internal/control"
 	"popcorn/internal/guest"
 	"popcorn/internal/pager"
 	"popcorn/internal/sys"
@@ -178,6 +179,9 @@ func (s *supervisor) watchRun() error {
 			sys.PidfdSendSignal(int(guest), sys.SIGKILL) // ESRCH: gone already
 		}
 		time.Sleep(endPatience)
+		if s.cfg.Node == 0 {
+			control.Remove(s.cfg.Job[:8]) // there may be none; who would complain has ended
+		}
 		os.Exit(exitOwn)
 	}()
 	return nil

@@ -50,7 +50,8 @@ whose name begins with a dash. What is not given as a flag is taken from
 POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD and POPCORN_STATS, then from
 config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 		Example: `  popcorn run --nodes 3 --spread -- xz -T4 big.tar
-  popcorn run --nodes 2 --on 1 --stats stats.json python3 sum.py`,
+  popcorn run --nodes 2 --on 1 --stats stats.json python3 sum.py
+  popcorn run -H b,c:4 --spread -- xz -T8 big.tar`,
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd, &f, args) },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {

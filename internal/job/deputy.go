@@ -29,6 +29,8 @@ func Deputy() int {
 	cfg, err := readDeputyConfig()
 	if err == nil {
 		err = deputize(cfg, stop)
+	} else {
+		err = fmt.Errorf("%w; \"popcorn node serve\" starts deputies, people do not", err)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "popcorn deputy: %v\n", err)

@@ -71,6 +71,7 @@ func (o *origin) part(n coherence.NodeID) {
 	if what := o.losses(n); what != "" {
 		panic(fmt.Sprintf("node %d was to be empty: %s", n, what))
 	}
+	o.doWithout(n)
 	st.failed, st.joined = fmt.Errorf("%s has been emptied", o.cfg.Spec.nodeTitle(int(n))), false
 	o.send(n, wire.Header{Type: wire.TStats})
 	o.send(n, wire.Header{Type: wire.TBye})

@@ -20,6 +20,7 @@ func (o *origin) nodeLost(n coherence.NodeID, why error) {
 		o.fail(fmt.Errorf("%w; %s; the program was ended", st.failed, what))
 		return
 	}
+	o.doWithout(n)
 	o.logf("%v; nothing of the program was there", st.failed)
 	st.joined = false
 	waiting := st.joining
@@ -29,18 +30,17 @@ func (o *origin) nodeLost(n coherence.NodeID, why error) {
 	}
 }
 
-// losses tells in words what the program has lost with node n, empty for nothing.
+// losses tells in words what the program would lose with node n now, empty for
+// nothing. It does not touch the memory: who waits for a lost page would get zeros.
 func (o *origin) losses(n coherence.NodeID) string {
 	threads := 0
 	for _, t := range o.threads {
-		switch {
-		case t.node == n && t.where == leavingIn: // what it resumes with is still here
-			t.to(homeIn)
-			t.node, t.place = coherence.Home, coherence.Home
-		case t.node == n && t.where != atHome && t.where != leaving:
-			threads++
-		case t.place == n:
-			t.place = coherence.Home // one that is about to leave finds the node failed
+		switch t.where {
+		case atHome, leaving, leavingIn: // what it resumes with is here
+		default:
+			if t.node == n {
+				threads++
+			}
 		}
 	}
 	var pages uint64
@@ -48,12 +48,26 @@ func (o *origin) losses(n coherence.NodeID) string {
 		for _, r := range o.pager.Machine().Needs(n) {
 			pages += uint64(r.N)
 		}
-		if threads == 0 && pages == 0 {
-			o.pager.Lost(n) // not before that is certain: who waits for lost pages would get zeros
-		}
 	}
 	if threads == 0 && pages == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%d of its threads and %d pages of its memory were there", threads, pages)
+}
+
+// doWithout forgets a node that the program has nothing at: who was on its way
+// there stays, and its copies of pages count no more.
+func (o *origin) doWithout(n coherence.NodeID) {
+	for _, t := range o.threads {
+		if t.node == n && t.where == leavingIn {
+			t.to(homeIn)
+			t.node = coherence.Home
+		}
+		if t.place == n {
+			t.place = coherence.Home // one that is about to leave finds the node closed
+		}
+	}
+	if o.pager != nil {
+		o.pager.Lost(n)
+	}
 }

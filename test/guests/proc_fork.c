@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 		if (child == 0) {
 			CHECK(read(p[0], &c, 1) == 1);
 			for (int i = 0; i < 8 * PAGE; i++)
-				CHECK(data[i] == r && data[8 * PAGE + i] == data[8 * PAGE]);
+				CHECK(data[i] == (char)r && data[8 * PAGE + i] == data[8 * PAGE]);
 			memset(data, 0, sizeof data);
 			CHECK(getppid() != getpid());
 			_exit(r % 100);

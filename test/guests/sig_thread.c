@@ -1,5 +1,5 @@
 // args: 30
-// soak: 1000
+// soak: 200
 #include "guest.h"
 
 static _Thread_local volatile sig_atomic_t hits;

@@ -21,8 +21,10 @@ type router struct {
 	ns     *os.File
 	nl     *netlink.Handle
 
-	mu  sync.Mutex
-	cut map[[2]netip.Addr]bool // from, to
+	mu       sync.Mutex
+	cut      map[[2]netip.Addr]bool // from, to
+	detour   *detour                // nil until something is impaired
+	detoured map[[2]netip.Addr]bool
 }
 
 // gateway is the router's address on every cable.
@@ -37,7 +39,7 @@ func newRouter(subnet byte) (*router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make network namespace: %w", err)
 	}
-	r := &router{subnet: subnet, ns: ns, cut: map[[2]netip.Addr]bool{}}
+	r := &router{subnet: subnet, ns: ns, cut: map[[2]netip.Addr]bool{}, detoured: map[[2]netip.Addr]bool{}}
 	if r.nl, err = netlinkIn(ns); err != nil {
 		ns.Close()
 		return nil, err
@@ -54,6 +56,9 @@ func newRouter(subnet byte) (*router, error) {
 // close ends the namespace. The handle must not be used after: without its
 // socket it would speak to the machine's network.
 func (r *router) close() error {
+	if r.detour != nil {
+		r.detour.close()
+	}
 	r.nl.Close()
 	return r.ns.Close()
 }
@@ -231,9 +236,10 @@ func (l *Lab) CutOneWay(from, to *Host) {
 	l.must(l.net.drop(from.Addr, to.Addr, true))
 }
 
-// Heal mends what Cut and CutOneWay did between two hosts.
+// Heal mends what Cut, CutOneWay and Impair did between two hosts.
 func (l *Lab) Heal(a, b *Host) {
 	l.t.Helper()
+	l.Impair(a, b, 0, 0)
 	l.must(l.net.drop(a.Addr, b.Addr, false))
 	l.must(l.net.drop(b.Addr, a.Addr, false))
 }

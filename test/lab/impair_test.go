@@ -1,0 +1,104 @@
+package lab
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// connection is one from a to b.
+func connection(t *testing.T, a, b *Host) (client, server net.Conn) {
+	t.Helper()
+	l, err := b.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = a.Dial(within(t), "tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []net.Conn{client, server} {
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(limit))
+	}
+	return client, server
+}
+
+// thereAndBack is how long a word takes there and back.
+func thereAndBack(t *testing.T, client, server net.Conn) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	say(t, client, "there")
+	hear(t, server, "there")
+	say(t, server, "back")
+	hear(t, client, "back")
+	return time.Since(begin)
+}
+
+func TestDelay(t *testing.T) {
+	l := New(t, 3)
+	a, b, c := l.Host("a"), l.Host("b"), l.Host("c")
+	client, server := connection(t, a, b)
+	other, elsewhere := connection(t, a, c)
+	const late = 50 * time.Millisecond
+	l.Impair(a, b, late, 0)
+	if took := thereAndBack(t, client, server); took < 2*late {
+		t.Errorf("there and back in %v, with %v each way", took, late)
+	}
+	thereAndBack(t, other, elsewhere)
+	l.Heal(a, b)
+	thereAndBack(t, client, server)
+	if on := l.net.detoured; on[[2]netip.Addr{a.Addr, b.Addr}] || on[[2]netip.Addr{b.Addr, a.Addr}] {
+		t.Error("still on the detour after it was healed")
+	}
+}
+
+// TCP gets everything through a network that loses some, and nothing through
+// one that loses all.
+func TestLoss(t *testing.T) {
+	l := New(t, 2)
+	a, b := l.Host("a"), l.Host("b")
+	client, server := connection(t, a, b)
+	l.Impair(a, b, 0, 0.05)
+	const size = 1 << 18
+	sent := make(chan error, 1)
+	go func() {
+		_, err := client.Write(make([]byte, size))
+		sent <- err
+	}()
+	if _, err := io.CopyN(io.Discard, server, size); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	l.Impair(a, b, 0, 1)
+	say(t, client, "lost")
+	silence(t, server)
+	l.Heal(a, b)
+	hear(t, server, "lost")
+}
+
+func TestReset(t *testing.T) {
+	l := New(t, 3)
+	a, b, c := l.Host("a"), l.Host("b"), l.Host("c")
+	client, server := connection(t, a, b)
+	other, elsewhere := connection(t, a, c)
+	if n := l.Reset(a, b); n == 0 {
+		t.Fatal("no connection found")
+	}
+	for _, end := range []net.Conn{client, server} {
+		if _, err := end.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.ECONNABORTED) {
+			t.Errorf("an end of it reads %v", err)
+		}
+	}
+	thereAndBack(t, other, elsewhere)
+}

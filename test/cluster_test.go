@@ -20,9 +20,10 @@ import (
 // cluster is hosts of a lab with a daemon each. The first is an ordinary machine;
 // the others have nothing but popcorn.
 type cluster struct {
-	t    *testing.T
-	lab  *lab.Lab
-	runs int
+	t       *testing.T
+	lab     *lab.Lab
+	daemons map[string]*lab.Program // the last one, by host
+	runs    int
 }
 
 // clusterPatience bounds what a cluster does between programs.
@@ -31,7 +32,7 @@ const clusterPatience = 30 * time.Second
 // newCluster forms a cluster as a person would: serve, token, join.
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, lab: lab.New(t, n, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))}
+	c := &cluster{t: t, daemons: map[string]*lab.Program{}, lab: lab.New(t, n, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))}
 	for _, h := range c.lab.Hosts() {
 		h.WriteFile("/etc/popcorn/node.toml", []byte("allow_root = true\n"), 0o644)
 	}
@@ -55,19 +56,24 @@ func (c *cluster) serve(h *lab.Host, args ...string) {
 	defer out.Close()
 	cmd := h.Command(c.t.Context(), append([]string{"/usr/bin/popcorn"}, args...)...)
 	cmd.Stderr = out
-	if _, err := h.Start(cmd); err != nil {
+	if c.daemons[h.Name], err = h.Start(cmd); err != nil {
 		c.t.Fatalf("start daemon on %s: %v", h.Name, err)
 	}
 	for end := time.Now().Add(clusterPatience); ; time.Sleep(20 * time.Millisecond) { // nothing signals its readiness
-		_, err := c.popcorn(h, "node", "ls", "-q")
-		if err == nil {
+		if c.serving(h) {
 			return
 		}
 		if time.Now().After(end) {
 			text, _ := os.ReadFile(log)
-			c.t.Fatalf("daemon on %s: %v\n%s", h.Name, err, tail(text))
+			c.t.Fatalf("daemon on %s does not answer\n%s", h.Name, tail(text))
 		}
 	}
+}
+
+// serving tells whether a daemon answers there.
+func (c *cluster) serving(h *lab.Host) bool {
+	_, err := c.popcorn(h, "node", "ls", "-q")
+	return err == nil
 }
 
 // popcorn runs a command of ours on a host and returns what it printed.

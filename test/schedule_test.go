@@ -79,7 +79,7 @@ func (s *schedule) round(t *testing.T, what trouble) {
 	if s.IntN(3) == 0 {
 		r.flags = append(r.flags[:2:2], "--on", "2", "--loss-timeout", lossTimeout.String())
 	}
-	r.job = s.run(r.flags, s.program, fmt.Sprint(r.records))
+	r.job = s.run(r.flags, "/usr/bin/env", "POPCORN_TEST_TROUBLE=1", s.program, fmt.Sprint(r.records))
 	moment, d := s.moment(), s.duration()
 	time.Sleep(moment) // the random moment
 	what.cause(s, r, d)

@@ -31,6 +31,7 @@ type runFlags struct {
 	loss     time.Duration
 	// transport is tcp or tls, between local nodes.
 	transport string
+	baseline  string
 
 	// Named so that using it is answered with what to do instead.
 	background bool
@@ -70,6 +71,7 @@ config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 	fs.StringVar(&f.hostfile, "hostfile", "", "the same from a `FILE` of hosts, as MPI has them")
 	fs.DurationVar(&f.loss, "loss-timeout", job.DefaultLossTimeout, "count a host as lost that is silent for `TIME`")
 	fs.StringVar(&f.transport, "transport", "", "local nodes talk by `KIND` tcp, the default, or tls; hosts always by tls")
+	fs.StringVar(&f.baseline, "cpu-baseline", "", "hold the program to processors of `LEVEL` x86-64, x86-64-v2, -v3 or -v4")
 	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
 	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
 	fs.BoolVarP(&f.background, "detach", "d", false, "")
@@ -118,7 +120,7 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 		return s, nil, usagef("run: no program given; see popcorn run --help")
 	}
 	s = job.Spec{Env: os.Environ(), Nodes: 1, On: -1, Name: f.name, LogFile: f.log, ABI: f.abi,
-		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY"), LossTimeout: f.loss}
+		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY"), LossTimeout: f.loss, Baseline: f.baseline}
 	if s.ForeignFrom, err = foreignFrom(); err != nil {
 		return s, nil, err
 	}
@@ -238,6 +240,9 @@ func checkSpec(s job.Spec) error {
 		return fmt.Errorf("POPCORN_VERIFY=%s: only all is known", s.Verify)
 	case strings.ContainsAny(s.Name, ":/ \t\n") || strings.HasPrefix(s.Name, "-"):
 		return fmt.Errorf("--name %q: a name has no blank, colon or slash and begins with no dash", s.Name)
+	}
+	if err := job.CheckBaseline(s.Baseline); err != nil {
+		return fmt.Errorf("--cpu-baseline: %w", err)
 	}
 	if _, err := syscalls.ParseABI(s.ABI); err != nil {
 		return fmt.Errorf("--abi: %w; without it the calls are 900 to 903", err)

@@ -1,9 +1,9 @@
 package guest
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -121,20 +121,35 @@ var ErrCPU = errors.New("the processor of this node is not what the program was 
 
 // RunsOn tells why a program started on c cannot go on on the processor here; nil if it can.
 func (c CPU) RunsOn(here CPU) error {
-	var lacks []string
+	lacks := c.beyond(here)
+	for _, id := range bits(c.XCR0 &^ here.XCR0) {
+		lacks = append(lacks, "the state of "+componentName(id))
+	}
+	if len(lacks) > 0 {
+		return fmt.Errorf("%w: it lacks %s; start the program on the node whose processor has least, "+
+			"or with --cpu-baseline (%s)", ErrCPU, strings.Join(lacks, ", "), here.level())
+	}
+	return c.sameLayout(here)
+}
+
+// beyond is the features that c has and the processor here has not.
+func (c CPU) beyond(here CPU) (lacks []string) {
 	for _, f := range c.Features {
 		if !slices.Contains(here.Features, f) {
 			lacks = append(lacks, f)
 		}
 	}
-	for _, id := range bits(c.XCR0 &^ here.XCR0) {
-		lacks = append(lacks, "the state of "+componentName(id))
+	return lacks
+}
+
+// level is the highest baseline that c has.
+func (c CPU) level() Baseline {
+	for _, b := range slices.Backward(Baselines) {
+		if b.Check(c) == nil {
+			return b
+		}
 	}
-	if len(lacks) > 0 {
-		return fmt.Errorf("%w: it lacks %s; start the program on the node whose processor has least "+
-			"(--cpu-baseline is not there yet)", ErrCPU, strings.Join(lacks, ", "))
-	}
-	return c.sameLayout(here)
+	return Baselines[0]
 }
 
 func bits(set uint64) (ids []int) {
@@ -161,19 +176,12 @@ func (c CPU) sameLayout(here CPU) error {
 		}
 	}
 	if here.XCR0 != c.XCR0 && !slices.Contains(c.Features, "xsavec") {
-		return fmt.Errorf("%w: it has more extended state, which a program without XSAVEC would write behind its buffers", ErrCPU)
+		return errMoreState
 	}
 	return nil
 }
 
-// features is every name in cpuidFeatures.
-func features() []string {
-	var all []string
-	for _, names := range cpuidFeatures {
-		all = slices.AppendSeq(all, maps.Values(names))
-	}
-	return all
-}
+var errMoreState = fmt.Errorf("%w: it has more extended state, which a program without XSAVEC would write behind its buffers", ErrCPU)
 
 // Places in the XSAVE area, in bytes (Intel SDM volume 1, 13.4).
 const (
@@ -192,4 +200,23 @@ func (c *Context) Fit(xcr0 uint64, size int) {
 	copy(x, c.XState)
 	putLE64(x[xstateHeader:], le64(x[xstateHeader:])&xcr0)
 	c.XState = x
+}
+
+// FitFrom is Fit for the state of a thread of processor there that goes on on
+// processor here. Rights of protection keys, when only here has such, are those
+// that the kernel starts programs with: their initial state would be all rights.
+func (c *Context) FitFrom(there, here CPU) {
+	if here.XCR0 == there.XCR0 && here.Size == there.Size {
+		return
+	}
+	c.Fit(here.XCR0, here.Size)
+	if here.XCR0&^there.XCR0>>pkru&1 == 0 || len(c.XState) != here.Size {
+		return
+	}
+	for _, k := range here.Components {
+		if k.ID == pkru && k.Offset+4 <= len(c.XState) {
+			binary.LittleEndian.PutUint32(c.XState[k.Offset:], pkruAtStart)
+			putLE64(c.XState[xstateHeader:], le64(c.XState[xstateHeader:])|1<<pkru)
+		}
+	}
 }

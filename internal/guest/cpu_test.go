@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -57,7 +58,7 @@ func TestRunsOn(t *testing.T) {
 		"same":        {func(_, _ *CPU) {}, ""},
 		"more there":  {func(_, here *CPU) { here.Features = append(here.Features, "avx2") }, ""},
 		"less there":  {func(home, _ *CPU) { home.Features = append(home.Features, "fma", "avx2") }, "lacks fma, avx2; start"},
-		"no baseline": {func(home, _ *CPU) { home.Features = append(home.Features, "fma") }, "--cpu-baseline is not there yet"},
+		"no baseline": {func(home, _ *CPU) { home.Features = append(home.Features, "fma") }, "or with --cpu-baseline (x86-64)"},
 		"more state": {func(_, here *CPU) {
 			here.XCR0, here.Size = 0xe7, 2696
 			here.Components = append(here.Components, Component{5, 1088, 64}, Component{6, 1152, 512}, Component{7, 1664, 1024})
@@ -121,4 +122,13 @@ func TestFitShort(t *testing.T) {
 	if c.Fit(7, 832); len(c.XState) != 512 {
 		t.Errorf("%d bytes", len(c.XState))
 	}
+}
+
+// features is every name in cpuidFeatures.
+func features() []string {
+	var all []string
+	for _, names := range cpuidFeatures {
+		all = slices.AppendSeq(all, maps.Values(names))
+	}
+	return all
 }

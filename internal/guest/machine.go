@@ -12,6 +12,8 @@ import (
 type Machine struct {
 	Clocks Clocks
 	CPU    CPU
+	// Baseline is what the program is held to of that.
+	Baseline Baseline
 	// VDSO is the image that the kernel there gave the program.
 	VDSO []byte
 }
@@ -41,12 +43,29 @@ func (m Machine) Encode() ([]byte, error) {
 // maxMachine bounds an encoded machine: the image in base64, and the rest.
 const maxMachine = maxVDSO*4/3 + 64<<10
 
+// Admits tells why a program started on m cannot go on here, on that processor;
+// nil if it can.
+func (m Machine) Admits(here CPU) error {
+	b := m.Baseline
+	if b.saves() && here.XCR0&^m.CPU.XCR0 != 0 {
+		return errMoreState // a buffer is sized by all that the processor has
+	}
+	return b.limit(m.CPU).RunsOn(b.limit(here))
+}
+
+// Lacks tells whether the program may come upon instructions that the processor
+// here does not have.
+func (m Machine) Lacks(here CPU) bool { return len(m.CPU.beyond(here)) > 0 }
+
 // DecodeMachine is the inverse of Encode. The image is looked at when it is used.
 func DecodeMachine(b []byte) (m Machine, err error) {
 	if len(b) > maxMachine {
 		return m, fmt.Errorf("decode machine of %d bytes: %w", len(b), sys.E2BIG)
 	}
 	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("decode machine: %w", err)
+	}
+	if _, err := ParseBaseline(string(m.Baseline)); err != nil {
 		return m, fmt.Errorf("decode machine: %w", err)
 	}
 	if len(m.VDSO) > maxVDSO {

@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/control"
@@ -175,6 +176,9 @@ func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error
 	if err := o.closed(n); err != nil { // lost while the thread was got ready
 		return err
 	}
+	if beyond := o.baseline().Beyond(ctx); beyond != nil {
+		return fmt.Errorf("its registers hold %s, beyond --cpu-baseline", strings.Join(beyond, ", "))
+	}
 	if err := o.takeSlot(t); err != nil {
 		return err
 	}
@@ -206,6 +210,9 @@ func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error
 	o.resume(t, 0) // to wait as a shadow, while its user state is on its way
 	return nil
 }
+
+// baseline is the level of processor that the program is held to.
+func (o *origin) baseline() guest.Baseline { return guest.Baseline(o.cfg.Spec.Baseline) }
 
 // arrive transmits a thread to its node, the pages it is about to touch first.
 func (o *origin) arrive(t *thread, ctx *guest.Context) {

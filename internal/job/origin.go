@@ -80,7 +80,7 @@ func (o *origin) start() (err error) {
 	if o.abi, err = syscalls.ParseABI(spec.ABI); err != nil {
 		return err
 	}
-	o.proc, err = guest.Start(o.tracer, sys.SpawnAttr{Argv: spec.Argv, Env: spec.Env, Dir: spec.Dir,
+	o.proc, err = guest.Start(o.tracer, sys.SpawnAttr{Argv: spec.Argv, Env: o.baseline().Environment(spec.Env), Dir: spec.Dir,
 		Files: o.cfg.Files, Pgid: o.cfg.Pgid, Pdeathsig: sys.SIGKILL})
 	if err != nil {
 		return err

@@ -31,6 +31,8 @@ type remote struct {
 	setUp    time.Duration // processor time that making the stub took
 	// cpus are the origin's processor and the one here.
 	cpus struct{ origin, here guest.CPU }
+	// lacking tells that the program may use instructions that are not there here.
+	lacking bool
 }
 
 // visitor is a thread of the program that runs here.
@@ -192,7 +194,8 @@ func (r *remote) join(h wire.Header, payload []byte) error {
 
 func (r *remote) startStub(origin guest.Machine, ms []vm.Mapping) (err error) {
 	r.cpus.origin, r.cpus.here = origin.CPU, guest.ReadCPU()
-	if err := origin.CPU.RunsOn(r.cpus.here); err != nil {
+	r.lacking = origin.Lacks(r.cpus.here)
+	if err := origin.Admits(r.cpus.here); err != nil {
 		return err
 	}
 	classes := guest.RemoteClasses{Local: syscalls.Numbers(syscalls.Local), GoHome: syscalls.Numbers(syscalls.GoHome), Max: 470}
@@ -301,7 +304,7 @@ func (r *remote) arrive(tid int, payload []byte) error {
 	}
 	stub, err := r.borrow()
 	if err == nil {
-		r.fit(ctx, r.cpus.here)
+		ctx.FitFrom(r.cpus.origin, r.cpus.here)
 		err = ctx.Load(stub)
 	}
 	if err != nil {
@@ -319,13 +322,6 @@ func (r *remote) arrive(tid int, payload []byte) error {
 	}
 	r.send(coherence.Home, wire.Header{Type: wire.TArrived, ID: uint64(tid)})
 	return nil
-}
-
-// fit makes the state of a thread that comes or goes that of the processor there.
-func (r *remote) fit(ctx *guest.Context, there guest.CPU) {
-	if r.cpus.origin.XCR0 != r.cpus.here.XCR0 || r.cpus.origin.Size != r.cpus.here.Size {
-		ctx.Fit(there.XCR0, there.Size)
-	}
 }
 
 func (r *remote) borrow() (int, error) {
@@ -346,7 +342,7 @@ func (r *remote) sendHome(v *visitor, reason uint32, nr uint64, change func(*gue
 		}
 		return
 	}
-	r.fit(ctx, r.cpus.origin)
+	ctx.FitFrom(r.cpus.here, r.cpus.origin)
 	if change != nil {
 		change(ctx)
 	}

@@ -27,16 +27,18 @@ func (o *origin) recall(t *thread) {
 
 // Reasons why a thread comes home, in the frame's Aux.
 const (
-	returnRecalled uint32 = iota + 1 // it was asked to
-	returnCall                       // to make call Addr here itself
-	returnPopcorn                    // it made one of Popcorn's own calls
-	returnTouch                      // it touched what only home has
-	returnFault                      // its own fault, to be repeated here
-	returnTSC                        // it read the time stamp counter, which is home's
+	returnRecalled    uint32 = iota + 1 // it was asked to
+	returnCall                          // to make call Addr here itself
+	returnPopcorn                       // it made one of Popcorn's own calls
+	returnTouch                         // it touched what only home has
+	returnFault                         // its own fault, to be repeated here
+	returnTSC                           // it read the time stamp counter, which is home's
+	returnInstruction                   // its node's processor lacks the instruction
 )
 
 var returnNames = map[uint32]string{returnRecalled: "recalled", returnPopcorn: "popcorn call",
-	returnTouch: "touched memory that stays at home", returnFault: "fault", returnTSC: "read the time stamp counter"}
+	returnTouch: "touched memory that stays at home", returnFault: "fault", returnTSC: "read the time stamp counter",
+	returnInstruction: "came to an instruction its node's processor lacks"}
 
 // returned takes a thread back whose user state is ctx. inCall tells that its
 // shadow is making a call for it, or was about to.
@@ -156,7 +158,7 @@ func (o *origin) land(t *thread, sig sys.Signal) {
 		case returnTouch:
 			t.errand = false // not stopped at its calls: they may be many
 			o.lingerAtHome(t)
-		case returnTSC: // one call at most: a program does this to know when, not to stay
+		case returnTSC, returnInstruction: // one call at most: a program does this to know when, not to stay
 			o.lingerAtHome(t)
 		}
 	}

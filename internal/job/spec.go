@@ -1,6 +1,10 @@
 package job
 
-import "time"
+import (
+	"time"
+
+	"popcorn/internal/guest"
+)
 
 // Spec says what to run and where. The command line fills it in, already
 // checked: Path exists and is executable here, On is a node of the job.
@@ -39,6 +43,9 @@ type Spec struct {
 	// ABI is the family of popcorn system call numbers: "" for 900 to 903,
 	// "4.4" or "rfc" for the older ones.
 	ABI string
+	// Baseline is the level of processor (guest.Baselines) that the program may
+	// use; empty for all of this one.
+	Baseline string
 	// IdlePoll holds the CPU latency request while the job runs, so that idle
 	// processors poll instead of halting.
 	IdlePoll bool
@@ -47,4 +54,14 @@ type Spec struct {
 	// ForeignFrom is for tests: nodes from this number on take the origin for
 	// another machine; 0 for none.
 	ForeignFrom int
+}
+
+// CheckBaseline tells what is wrong with the name of a baseline for a program
+// that is started here.
+func CheckBaseline(name string) error {
+	b, err := guest.ParseBaseline(name)
+	if err != nil {
+		return err
+	}
+	return b.Check(guest.ReadCPU())
 }

@@ -135,6 +135,10 @@ func (r *remote) faulted(v *visitor, sig sys.Signal) {
 		r.sendHome(v, returnTSC, 0, outOfCall)
 		return
 	}
+	if sig == sys.SIGILL && r.lacking {
+		r.sendHome(v, returnInstruction, 0, outOfCall)
+		return
+	}
 	r.sendHome(v, returnFault, uint64(sig), func(c *guest.Context) {
 		outOfCall(c)
 		if sig == sys.SIGTRAP && info.Code() == kernelMade {

@@ -71,7 +71,7 @@ static inline void go(int nid)
 		CHECK(err == ENOSYS);
 	} else if (nid >= nodes()) {
 		CHECK(err == EAGAIN);
-	} else {
+	} else if (err != EAGAIN || !getenv("POPCORN_TEST_TROUBLE")) { /* a test that loses nodes says so */
 		CHECK(err == 0 || err == EBUSY);
 		CHECK(popcorn_current_nid() == nid);
 	}

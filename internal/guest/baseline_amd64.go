@@ -88,12 +88,17 @@ func (b Baseline) Check(c CPU) error {
 	return nil
 }
 
-// limit is what a program held to b knows of c.
+// silent are features without which an instruction is another, not none: LZCNT is
+// BSR, TZCNT is BSF. No baseline makes up for them.
+var silent = []string{"abm", "bmi1"}
+
+// limit is what a program held to b may rely on of c.
 func (b Baseline) limit(c CPU) CPU {
 	if b == "" {
 		return c
 	}
-	c.Features = slices.DeleteFunc(slices.Clone(c.Features), func(f string) bool { return !slices.Contains(b.features(), f) })
+	needed := append(b.features(), silent...)
+	c.Features = slices.DeleteFunc(slices.Clone(c.Features), func(f string) bool { return !slices.Contains(needed, f) })
 	c.XCR0 &= b.state()
 	c.Components = slices.DeleteFunc(slices.Clone(c.Components), func(k Component) bool { return c.XCR0>>k.ID&1 == 0 })
 	return c

@@ -48,6 +48,10 @@ func TestBaselineAdmits(t *testing.T) {
 			t.Error("the small processor lacks nothing of the large one")
 		}
 	}
+	old := CPU{Features: Baseline("x86-64-v2").features(), XCR0: 7, Size: 832, Components: small.Components}
+	if err := (Machine{CPU: large, Baseline: "x86-64-v2"}).Admits(old); err == nil || !strings.Contains(err.Error(), "lacks abm, bmi1") {
+		t.Errorf("where LZCNT is BSR: %v", err)
+	}
 	if err := (Machine{CPU: large}).Admits(small); err == nil || !strings.Contains(err.Error(), "--cpu-baseline (x86-64-v3)") {
 		t.Errorf("no hint which baseline would do: %v", err)
 	}

@@ -121,7 +121,10 @@ type parts struct {
 	RunPID      int `json:"run_pid"`
 	Supervisors []nodePID
 	Stubs       []nodePID
+	Threads     []threadAt
 }
+
+type threadAt struct{ Node int }
 
 type nodePID struct{ NID, PID int }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
@@ -184,5 +185,39 @@ func TestKilledWhileWaitedFor(t *testing.T) {
 			return
 		}
 		t.Error("the stop was swallowed")
+	})
+}
+
+// TestFirstDiesBeforeOthers: a killed process whose first thread was resumed from
+// the stop before its end, as for a call, is not waited for: its end is told only
+// after the other threads', which stand before theirs.
+func TestFirstDiesBeforeOthers(t *testing.T) {
+	onTracer(t, func(tr *Tracer) {
+		p := start(t, tr, "nothing")
+		defer reap(t, p)
+		other, err := p.NewThread(p.PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Kill()
+		for { // both have been woken, and have come to their last stops
+			if regs := new(sys.Regs); sys.GetRegs(p.PID, regs) == nil && sys.GetRegs(other, regs) == nil {
+				break
+			}
+		}
+		if _, err := p.Call(p.PID, sys.SYS_GETPID); !errors.Is(err, ErrGone) && !errors.Is(err, sys.ESRCH) {
+			t.Errorf("a call of a dead thread: %v", err)
+		}
+		for end := time.Now().Add(stopPatience); ; {
+			for e := range tr.Events {
+				if e.TID == p.PID && !e.Status.Stopped() {
+					return
+				}
+				sys.Cont(e.TID, 0)
+			}
+			if time.Now().After(end) {
+				t.Fatal("the end of its first thread is not told")
+			}
+		}
 	})
 }

@@ -124,7 +124,7 @@ func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
 	// Should it not come after all, the guest is ended rather than waited for.
 	watch := time.AfterFunc(stopPatience, func() { sys.Kill(tid, sys.SIGKILL) })
 	defer watch.Stop()
-	_, status, usage, err := sys.Wait(tid, 0)
+	status, usage, err := t.await(tid)
 	if err != nil {
 		return 0, fmt.Errorf("wait for thread %d: %w: %w", tid, ErrGone, err)
 	}
@@ -133,6 +133,27 @@ func (t *Tracer) WaitStop(tid int) (sys.WaitStatus, error) {
 		return status, fmt.Errorf("wait for thread %d: %w", tid, ErrGone)
 	}
 	return status, nil
+}
+
+// glance is how often a thread that gives no sign is looked at.
+const glance = time.Millisecond
+
+// await is wait4(2) for one thread, but that it ends too when the thread is a
+// process's first and has died before the others: it was killed before it was
+// resumed, so that it was resumed from the stop before its end. Its end is told
+// when theirs are, and they stand in such stops of their own, which only the
+// caller's caller will see.
+func (t *Tracer) await(tid int) (sys.WaitStatus, sys.Rusage, error) {
+	for {
+		got, status, usage, err := sys.Wait(tid, sys.WNOHANG)
+		if err != nil || got != 0 {
+			return status, usage, err
+		}
+		// A child's SIGCHLD ends the nap. One that came before it costs a millisecond.
+		if woken := sys.Nap(glance); !woken && sys.IsZombie(tid) {
+			return 0, usage, sys.ECHILD
+		}
+	}
 }
 
 // stopPatience is how long a thread that has been told to stop may take.

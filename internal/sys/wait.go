@@ -1,6 +1,13 @@
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // WaitStatus is what wait4 tells of a stop or an end.
 type WaitStatus = unix.WaitStatus
@@ -61,4 +68,22 @@ func IsSyscallStop(s WaitStatus) bool {
 // IsSignalStop tells whether a signal waits to be delivered by Cont.
 func IsSignalStop(s WaitStatus) bool {
 	return s.Stopped() && StopEvent(s) == 0 && !IsSyscallStop(s)
+}
+
+// Nap sleeps for d, or until this thread handles a signal: then it tells true.
+func Nap(d time.Duration) (woken bool) {
+	_, err := unix.Poll(nil, millis(d))
+	return err == unix.EINTR
+}
+
+// IsZombie tells whether a thread of this machine has died and waits to be
+// collected (proc_pid_stat(5)). A process's first thread waits for the others.
+func IsZombie(tid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/stat", tid))
+	if err != nil {
+		return false
+	}
+	// Its name, in parentheses, may hold any character.
+	i := bytes.LastIndexByte(stat, ')')
+	return i >= 0 && i+2 < len(stat) && stat[i+2] == 'Z'
 }

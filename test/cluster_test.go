@@ -149,15 +149,31 @@ func (c *cluster) run(flags []string, program ...string) *away {
 // end waits for the program's end, at most d, and returns its exit code and output.
 func (c *cluster) end(a *away, d time.Duration) (code int, stdout, stderr string) {
 	c.t.Helper()
-	stop := time.AfterFunc(d, func() { a.Cmd.Process.Kill() })
+	seen := make(chan string, 1)
+	stop := time.AfterFunc(d, func() {
+		seen <- c.look()
+		a.Cmd.Process.Kill()
+	})
 	a.Wait() // the code is what counts
 	if !stop.Stop() {
 		text, _ := os.ReadFile(a.errs.Name())
-		c.t.Fatalf("%v: still running after %v\n%s", a.Cmd.Args, d, tail(text))
+		c.t.Fatalf("%v: still running after %v\n%s\n%s", a.Cmd.Args, d, tail(text), <-seen)
 	}
 	out, _ := os.ReadFile(a.out.Name())
 	errs, _ := os.ReadFile(a.errs.Name())
 	return a.Cmd.ProcessState.ExitCode(), string(out), string(errs)
+}
+
+// look tells what the jobs of the first host say of themselves.
+func (c *cluster) look() string {
+	h := c.lab.Hosts()[0]
+	ids, err := c.popcorn(h, "ps", "-q")
+	report := fmt.Sprintf("ps: %v\n", err)
+	for _, id := range strings.Fields(ids) {
+		out, err := c.popcorn(h, "inspect", id)
+		report += fmt.Sprintf("inspect %s: %v\n%s\n", id, err, out)
+	}
+	return report
 }
 
 // onlyDaemons waits until a host has nothing of a job left.

@@ -74,7 +74,7 @@ func TestSchedule(t *testing.T) {
 
 // round runs one program through one trouble.
 func (s *schedule) round(t *testing.T, what trouble) {
-	r := &round{records: 1 + s.IntN(3000), what: what.name}
+	r := &round{records: 1 + s.IntN(1000), what: what.name}
 	r.flags = []string{"-H", "b,c", "--spread", "--loss-timeout", lossTimeout.String()}
 	if s.IntN(3) == 0 {
 		r.flags = append(r.flags[:2:2], "--on", "2", "--loss-timeout", lossTimeout.String())

@@ -11,27 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connection is one from a to b.
-func connection(t *testing.T, a, b *Host) (client, server net.Conn) {
-	t.Helper()
-	l, err := b.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if client, err = a.Dial(within(t), "tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if server, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []net.Conn{client, server} {
-		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(limit))
-	}
-	return client, server
-}
-
 // thereAndBack is how long a word takes there and back.
 func thereAndBack(t *testing.T, client, server net.Conn) time.Duration {
 	t.Helper()
@@ -46,8 +25,8 @@ func thereAndBack(t *testing.T, client, server net.Conn) time.Duration {
 func TestDelay(t *testing.T) {
 	l := New(t, 3)
 	a, b, c := l.Host("a"), l.Host("b"), l.Host("c")
-	client, server := connection(t, a, b)
-	other, elsewhere := connection(t, a, c)
+	client, server := connect(t, a, b)
+	other, elsewhere := connect(t, a, c)
 	const late = 50 * time.Millisecond
 	l.Impair(a, b, late, 0)
 	if took := thereAndBack(t, client, server); took < 2*late {
@@ -66,7 +45,7 @@ func TestDelay(t *testing.T) {
 func TestLoss(t *testing.T) {
 	l := New(t, 2)
 	a, b := l.Host("a"), l.Host("b")
-	client, server := connection(t, a, b)
+	client, server := connect(t, a, b)
 	l.Impair(a, b, 0, 0.05)
 	const size = 1 << 18
 	sent := make(chan error, 1)
@@ -90,8 +69,8 @@ func TestLoss(t *testing.T) {
 func TestReset(t *testing.T) {
 	l := New(t, 3)
 	a, b, c := l.Host("a"), l.Host("b"), l.Host("c")
-	client, server := connection(t, a, b)
-	other, elsewhere := connection(t, a, c)
+	client, server := connect(t, a, b)
+	other, elsewhere := connect(t, a, c)
 	if n := l.Reset(a, b); n == 0 {
 		t.Fatal("no connection found")
 	}

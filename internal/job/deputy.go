@@ -1,16 +1,14 @@
 package job
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
-	"time"
 
+	"popcorn/internal/coherence"
 	"popcorn/internal/sys"
 	"popcorn/internal/wire"
 )
@@ -53,45 +51,68 @@ func readDeputyConfig() (c deputyConfig, err error) {
 }
 
 func deputize(c deputyConfig, stop <-chan os.Signal) error {
-	ctx, cancel := context.WithTimeout(context.Background(), deputyPatience)
-	defer cancel()
-	me := hello(&c.Node)
-	me.Lane = deputyLane
-	conn, _, err := wire.DialStream(ctx, c.Control, me)
+	t, err := callRun(c)
 	if err != nil {
 		return fmt.Errorf("call popcorn run at %s: %w", c.Control, err)
 	}
-	defer conn.Close()
+	orders, quit := make(chan fromRun), make(chan struct{})
+	if err := t.start(func(_ coherence.NodeID, text []byte, err error) {
+		select {
+		case orders <- order(text, err):
+		case <-quit:
+		}
+	}); err != nil {
+		return err
+	}
+	defer t.close()
+	defer close(quit)
 	if err := sys.CloseRange(3, 1<<32-1, true); err != nil {
 		return fmt.Errorf("mark descriptors: %w", err)
 	}
 	c.Node.RunPID, c.Node.Pgid = os.Getpid(), -1
 	s, err := spawn(c.Node)
 	if err != nil {
-		writeWord(conn, fromSupervisor{Error: fmt.Sprintf("node %d: start supervisor: %v", c.Node.Node, err)})
+		t.say(0, fromSupervisor{Error: fmt.Sprintf("node %d: start supervisor: %v", c.Node.Node, err)})
 		return err
 	}
 	l := newLauncher(Spec{Nodes: 1})
 	l.nodes[0] = &child{post: s, nid: c.Node.Node}
 	defer l.close()
 	l.listenTo(l.nodes[0])
-	l.relay(conn, stop)
+	l.relay(t, orders, stop)
 	return nil
 }
 
+// callRun connects to popcorn run, and again when that breaks.
+func callRun(c deputyConfig) (*talk, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), deputyPatience)
+	defer cancel()
+	me := hello(&c.Node)
+	me.Lane = deputyLane
+	conn, _, err := wire.Dial(ctx, c.Control, me)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTalk(me)
+	if err != nil {
+		return nil, err
+	}
+	t.peers[coherence.Home], t.addrs[coherence.Home] = conn, c.Control
+	t.dials = func(coherence.NodeID) bool { return true }
+	return t, nil
+}
+
+// order is what run said; that nothing will come any more is one too.
+func order(text []byte, err error) (m fromRun) {
+	if err != nil || decodeWord(text, &m) != nil {
+		return fromRun{Quit: true}
+	}
+	return m
+}
+
 // relay passes words on until run is gone, says it is over, or the supervisor ends.
-func (l *launcher) relay(conn net.Conn, stop <-chan os.Signal) {
-	orders, quit, over := make(chan fromRun), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(over)
-		takeOrders(conn, orders, quit)
-	}()
+func (l *launcher) relay(t *talk, orders <-chan fromRun, stop <-chan os.Signal) {
 	asked := false
-	defer func() {
-		close(quit)
-		conn.SetReadDeadline(time.Unix(1, 0)) // long past
-		<-over
-	}()
 	for {
 		select {
 		case m := <-orders:
@@ -100,7 +121,7 @@ func (l *launcher) relay(conn net.Conn, stop <-chan os.Signal) {
 			}
 			l.nodes[0].send(m)
 		case p := <-l.packets:
-			if !l.passOn(conn, p) {
+			if !l.passOn(t, p) {
 				return
 			}
 		case <-stop:
@@ -108,38 +129,21 @@ func (l *launcher) relay(conn net.Conn, stop <-chan os.Signal) {
 				return
 			}
 			asked = true
-			writeWord(conn, fromSupervisor{Drain: true})
-		}
-	}
-}
-
-// takeOrders hands over what run says. Its silence for ever is an order too.
-func takeOrders(conn net.Conn, orders chan<- fromRun, quit <-chan struct{}) {
-	in := bufio.NewReaderSize(conn, maxPacket)
-	for over := false; !over; {
-		var m fromRun
-		if readWord(in, &m) != nil {
-			m = fromRun{Quit: true}
-		}
-		select {
-		case orders <- m:
-			over = m.Quit
-		case <-quit:
-			return
+			t.say(0, fromSupervisor{Drain: true})
 		}
 	}
 }
 
 // passOn tells run what the supervisor says; false when that has ended.
-func (l *launcher) passOn(conn net.Conn, p packet) bool {
+func (l *launcher) passOn(t *talk, p packet) bool {
 	p.from.keep(p)
 	if p.err == nil {
 		p.from.left = p.from.left || p.msg.Left
-		writeWord(conn, p.msg)
+		t.say(0, p.msg)
 		return true
 	}
 	if !p.from.left {
-		writeWord(conn, fromSupervisor{Error: p.from.died(p.err).Error() + "; the program was ended"})
+		t.say(0, fromSupervisor{Error: p.from.died(p.err).Error() + "; the program was ended"})
 	}
 	return false
 }

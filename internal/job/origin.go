@@ -415,10 +415,7 @@ func (o *origin) finish() (err error) {
 		err = o.proc.End(reapPatience)
 	}
 	err = errors.Join(err, o.leaveChildren())
-	for _, c := range o.peers {
-		c.Flush()
-		c.Close()
-	}
+	o.closeAll()
 	return err
 }
 

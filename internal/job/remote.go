@@ -71,10 +71,7 @@ func (r *remote) settle() {}
 
 func (r *remote) finish() error {
 	err := r.dropStub()
-	for _, c := range r.peers {
-		c.Flush()
-		c.Close()
-	}
+	r.closeAll()
 	return err
 }
 

@@ -45,6 +45,7 @@ type launcher struct {
 	job     string
 	send    SendDeputy
 	nodes   []*child // by number; nil until started
+	talk    *talk    // with deputies, nil without
 	packets chan packet
 	unheard chan unheard
 	ended   chan struct{}
@@ -335,6 +336,9 @@ func (l *launcher) close() {
 		c.hangUp()
 	}
 	l.readers.Wait()
+	if l.talk != nil {
+		l.talk.close()
+	}
 	l.drain()
 	l.endGuests()
 	for _, c := range l.started() {

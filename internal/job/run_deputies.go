@@ -1,7 +1,6 @@
 package job
 
 import (
-	"bufio"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"popcorn/internal/coherence"
 	"popcorn/internal/wire"
 )
 
@@ -28,8 +28,6 @@ const (
 	deputyLane = 0xffff
 	// deputyPatience is how long deputies may take to start and to call.
 	deputyPatience = 20 * time.Second
-	// wordPatience is how long a word to a deputy may take to leave.
-	wordPatience = 2 * time.Second
 )
 
 // deputyConfig is what a deputy is told; credentials and secret are the job's.
@@ -50,7 +48,11 @@ func (l *launcher) startDeputies(cfg config, authority *wire.Authority) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer func() {
+		if l.talk == nil {
+			listener.Close()
+		}
+	}()
 	for nid := 1; nid < l.spec.Nodes; nid++ {
 		if err := l.sendDeputy(ctx, nid, cfg, authority, listener.Addr()); err != nil {
 			return fmt.Errorf("start node %d on %s: %w", nid, l.spec.Hosts[nid].Name, err)
@@ -88,32 +90,56 @@ func (cfg *config) accredit(a *wire.Authority) error {
 	return err
 }
 
-// expectDeputies waits for the calls of all deputies.
+// expectDeputies waits for the calls of all deputies, and begins to talk to them.
 func (l *launcher) expectDeputies(ctx context.Context, listener *wire.Listener, me wire.Hello) error {
-	for missing := l.spec.Nodes - 1; missing > 0; {
-		conn, peer, err := listener.AcceptStream(ctx, me)
-		var refused *wire.HandshakeError
-		if errors.As(err, &refused) {
-			continue // whoever that was, it is none of ours
+	t, err := newTalk(me)
+	if err != nil {
+		return err
+	}
+	for len(t.peers) < l.spec.Nodes-1 {
+		conn, peer, err := listener.Accept(ctx, me)
+		if err != nil && (ctx.Err() != nil || errors.Is(err, net.ErrClosed)) {
+			t.closeAll()
+			return fmt.Errorf("wait for %s: %w", l.absent(t), err)
 		}
 		if err != nil {
-			return fmt.Errorf("wait for %s: %w", l.absent(), err)
+			continue // whoever that was
 		}
-		nid := int(peer.Node)
-		if nid >= l.spec.Nodes || l.nodes[nid] != nil || peer.Lane != deputyLane {
+		nid := coherence.NodeID(peer.Node)
+		if int(nid) >= l.spec.Nodes || peer.Lane != deputyLane {
 			conn.Close()
 			continue
 		}
-		l.nodes[nid] = &child{post: newRemotePost(nid, l.spec.Hosts[nid].Name, conn), nid: nid}
-		missing--
+		if old := t.peers[nid]; old != nil { // it had not heard that it was through
+			old.Close()
+		}
+		t.peers[nid] = conn
+	}
+	return l.converse(t, listener)
+}
+
+// converse makes the deputies that have called the posts of their nodes.
+func (l *launcher) converse(t *talk, listener *wire.Listener) error {
+	posts := make([]*remotePost, l.spec.Nodes)
+	for nid := 1; nid < l.spec.Nodes; nid++ {
+		posts[nid] = newRemotePost(nid, l.spec.Hosts[nid].Name, t)
+	}
+	t.listener, t.dials = listener, func(coherence.NodeID) bool { return false }
+	if err := t.start(func(n coherence.NodeID, text []byte, err error) { posts[n].words <- word{text, err} }); err != nil {
+		t.closeAll()
+		return err
+	}
+	l.talk = t
+	for nid, p := range posts[1:] {
+		l.nodes[nid+1] = &child{post: p, nid: nid + 1}
 	}
 	return nil
 }
 
 // absent names a node that has not called.
-func (l *launcher) absent() string {
+func (l *launcher) absent(t *talk) string {
 	for nid := 1; nid < l.spec.Nodes; nid++ {
-		if l.nodes[nid] == nil {
+		if t.peers[coherence.NodeID(nid)] == nil {
 			return fmt.Sprintf("node %d (%s)", nid, l.spec.Hosts[nid].Name)
 		}
 	}
@@ -131,49 +157,37 @@ func hello(cfg *config) wire.Hello {
 	return wire.Hello{Job: jobID(cfg.Job), Node: uint16(cfg.Node), Secret: cfg.Secret, Credentials: cfg.Credentials}
 }
 
-// remotePost is the way to a supervisor by its deputy: one JSON document a line.
+// remotePost is the way to a supervisor by its deputy.
 type remotePost struct {
-	nid  int
-	name string
-	conn net.Conn
-	in   *bufio.Reader
-	gone chan struct{} // closed when receive has failed
+	nid   int
+	name  string
+	talk  *talk
+	words chan word
+	gone  chan struct{} // closed when receive has failed
 }
 
-func newRemotePost(nid int, name string, conn net.Conn) *remotePost {
-	return &remotePost{nid: nid, name: name, conn: conn, in: bufio.NewReaderSize(conn, maxPacket), gone: make(chan struct{})}
+// word is what a deputy says, or why it says nothing more.
+type word struct {
+	text []byte
+	err  error
 }
 
-func (p *remotePost) send(m fromRun) { writeWord(p.conn, m) }
-
-// writeWord tells the other end something; that it is gone shows when it is read from.
-func writeWord(c net.Conn, v any) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return // nothing we say is like that
-	}
-	c.SetWriteDeadline(time.Now().Add(wordPatience))
-	c.Write(append(text, '\n'))
+func newRemotePost(nid int, name string, t *talk) *remotePost {
+	return &remotePost{nid: nid, name: name, talk: t, words: make(chan word, 64), gone: make(chan struct{})}
 }
 
-func readWord(in *bufio.Reader, v any) error {
-	line, err := in.ReadSlice('\n')
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(line, v); err != nil {
-		return fmt.Errorf("decode word: %w", err)
-	}
-	return nil
-}
+func (p *remotePost) send(m fromRun) { p.talk.say(p.nid, m) }
 
 func (p *remotePost) receive(m *fromSupervisor) ([]int, error) {
-	err := readWord(p.in, m)
+	w := <-p.words
+	if w.err == nil {
+		w.err = decodeWord(w.text, m)
+	}
 	m.Keep = false // what is kept is kept there
-	if err != nil {
+	if w.err != nil {
 		close(p.gone)
 	}
-	return nil, err
+	return nil, w.err
 }
 
 // end waits until the deputy has hung up, its part of the job ended: it has the
@@ -189,9 +203,9 @@ func (p *remotePost) end(deadline time.Time) {
 
 func (p *remotePost) elsewhere() bool { return true }
 
-func (p *remotePost) hangUp() { p.conn.Close() }
+func (p *remotePost) hangUp() { p.talk.hangUp(p.nid) }
 
-func (p *remotePost) release() { p.conn.Close() }
+func (p *remotePost) release() {}
 
 func (p *remotePost) died(how error) error {
 	if errors.Is(how, io.EOF) {

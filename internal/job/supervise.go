@@ -71,12 +71,11 @@ type supervisor struct {
 	self   coherence.NodeID
 	loop   *loop
 	tracer *guest.Tracer
-	peers  map[coherence.NodeID]*wire.Conn
+	*links
 	pager  *pager.Pager
 	epoch  uint16 // of the program's memory; frames of an earlier one are void
 	log    io.Writer
 	role   role
-	heard  map[coherence.NodeID]time.Duration // when a node gave a sign of life; nil between local nodes
 	failed error
 	guest  atomic.Int32 // pidfd of the process to kill when run is gone, or -1
 	// freed are supervisors' own resources to give back at the end.
@@ -199,11 +198,12 @@ func (s *supervisor) logf(format string, a ...any) {
 func (s *supervisor) report(m fromSupervisor, fds ...int) { sendPacket(s.run, m, fds...) }
 
 // connect joins this node with all others: it dials the lower numbers and is
-// dialled by the higher ones.
+// dialled by the higher ones, and again when connections break.
 func (s *supervisor) connect() error {
 	ctx, cancel := context.WithTimeout(context.Background(), meshTimeout)
 	defer cancel()
-	s.peers = map[coherence.NodeID]*wire.Conn{}
+	s.links = newLinks(hello(&s.cfg))
+	s.dials = func(n coherence.NodeID) bool { return n < s.self }
 	if s.cfg.Spec.Nodes == 1 {
 		return nil
 	}
@@ -215,28 +215,57 @@ func (s *supervisor) connect() error {
 	if err != nil {
 		return err
 	}
-	defer l.Close()
 	s.report(fromSupervisor{Addr: l.Addr()})
 	var m fromRun
 	if _, err := recvPacket(s.run, &m); err != nil {
 		return fmt.Errorf("learn peers: %w", err)
 	}
-	me := hello(&s.cfg)
-	for n := range s.cfg.Node {
-		conn, _, err := wire.Dial(ctx, m.Peers[n], me)
-		if err != nil {
-			return fmt.Errorf("connect to %s (%s): %w", s.cfg.Spec.nodeTitle(n), m.Peers[n], err)
-		}
-		s.peers[coherence.NodeID(n)] = conn
+	for n, addr := range m.Peers {
+		s.addrs[coherence.NodeID(n)] = addr
 	}
+	for n := range s.self {
+		if err := s.dialPeer(ctx, n); err != nil {
+			return err
+		}
+	}
+	if err := s.acceptPeers(ctx, l); err != nil {
+		return err
+	}
+	if s.me.Credentials == nil { // no connection is made twice
+		return l.Close()
+	}
+	s.listener = l
+	return nil
+}
+
+// dialPeer connects to node n, whatever the network does meanwhile.
+func (s *supervisor) dialPeer(ctx context.Context, n coherence.NodeID) error {
+	for {
+		conn, _, err := wire.Dial(ctx, s.addrs[n], s.me)
+		if err == nil {
+			s.peers[n] = conn
+			return nil
+		}
+		if ctx.Err() != nil || errors.As(err, new(*wire.HandshakeError)) || errors.Is(err, sys.ECONNREFUSED) {
+			return fmt.Errorf("connect to %s (%s): %w", s.cfg.Spec.nodeTitle(int(n)), s.addrs[n], err)
+		}
+		s.pauseFor(lastPause / 4)
+	}
+}
+
+// acceptPeers waits for the connections of the higher numbers. Who comes twice has
+// lost its first one before it knew that it was made.
+func (s *supervisor) acceptPeers(ctx context.Context, l *wire.Listener) error {
 	for len(s.peers) < s.cfg.Spec.Nodes-1 {
-		conn, hello, err := l.Accept(ctx, me)
-		var refused *wire.HandshakeError
-		if errors.As(err, &refused) {
-			continue
+		conn, hello, err := l.Accept(ctx, s.me)
+		if err != nil && (ctx.Err() != nil || errors.Is(err, net.ErrClosed)) {
+			return fmt.Errorf("accept nodes: %w", err)
 		}
 		if err != nil {
-			return fmt.Errorf("accept nodes: %w", err)
+			continue // whoever that was
+		}
+		if old := s.peers[coherence.NodeID(hello.Node)]; old != nil {
+			old.Close()
 		}
 		s.peers[coherence.NodeID(hello.Node)] = conn
 	}
@@ -265,10 +294,11 @@ func (s *supervisor) prepare() (err error) {
 	if err := s.loop.add(s.tracer.FD(), func(uint32) { s.collect(s.tracer.Events) }); err != nil {
 		return err
 	}
-	for n, c := range s.peers {
-		if err := s.loop.addEdge(c.FD(), func(events uint32) { s.receive(n, c, events) }); err != nil {
-			return err
-		}
+	l := s.links
+	l.loop, l.logf, l.patience, l.frame = s.loop, s.logf, s.cfg.Spec.LossTimeout, s.take
+	l.gone = func(n coherence.NodeID, why error) { s.role.peerLost(n, why) }
+	if err := l.watchAll(); err != nil {
+		return err
 	}
 	if err := s.loop.add(s.run, func(uint32) { s.fromRun() }); err != nil {
 		return err
@@ -336,34 +366,12 @@ func (s *supervisor) fromRun() {
 	}
 }
 
-func (s *supervisor) receive(n coherence.NodeID, c *wire.Conn, events uint32) {
-	if events&sys.EPOLLOUT != 0 && c.Flush() == nil {
-		s.loop.rearm(c.FD(), c.Queued() > 0)
-	}
-	frame := func(h wire.Header, payload []byte) error { return s.frame(n, h, payload) }
-	err := c.Recv(frame)
-	for ended := events&(sys.EPOLLRDHUP|sys.EPOLLHUP|sys.EPOLLERR) != 0; err == nil && ended; {
-		err = c.Recv(frame) // until the end shows
-	}
-	if err == nil && c.More() {
-		s.loop.rearm(c.FD(), c.Queued() > 0 && !c.Held())
-	}
-	if err != nil && !s.loop.stopped {
-		s.giveUp(n, err)
-	}
-}
-
-func (s *supervisor) frame(from coherence.NodeID, h wire.Header, payload []byte) error {
+// take handles a frame.
+func (s *supervisor) take(from coherence.NodeID, h wire.Header, payload []byte) error {
 	if s.loop.stopped {
 		return nil
 	}
 	s.settleMemory()
-	if s.heard != nil {
-		s.heard[from] = sys.Monotonic()
-	}
-	if h.Type == wire.TPing {
-		return nil
-	}
 	if h.Type != wire.TCoherence {
 		return s.role.frame(from, h, payload)
 	}
@@ -375,43 +383,12 @@ func (s *supervisor) frame(from coherence.NodeID, h wire.Header, payload []byte)
 	return s.pager.Receive(from, h, payload)
 }
 
-// send transmits a frame; a lost peer shows when it is read from.
+// send transmits a frame, stamped if it is the pager's.
 func (s *supervisor) send(to coherence.NodeID, h wire.Header, payload ...[]byte) {
-	c := s.peers[to]
-	if c == nil {
-		return
-	}
 	if h.Type == wire.TCoherence {
 		h.Aux |= uint32(s.epoch) << 16
 	}
-	if err := c.Send(h, payload...); err != nil {
-		s.logf("send %v to node %d: %v", h.Type, to, err)
-		return
-	}
-	s.watch(c)
-}
-
-// watch has what is queued sent when the peer takes it.
-func (s *supervisor) watch(c *wire.Conn) {
-	if c.Queued() > 0 && !c.Held() {
-		s.loop.rearm(c.FD(), true)
-	}
-}
-
-// together runs f and transmits what it sends to node n in one go.
-func (s *supervisor) together(n coherence.NodeID, f func()) {
-	c := s.peers[n]
-	if c == nil {
-		f()
-		return
-	}
-	c.Hold()
-	f()
-	if err := c.Flush(); err != nil {
-		s.logf("send to node %d: %v", n, err)
-		return
-	}
-	s.watch(c)
+	s.transmit(to, h, payload...)
 }
 
 // newPager makes the coherence machine and pager of a new program.

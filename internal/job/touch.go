@@ -4,13 +4,18 @@ import (
 	"fmt"
 	"time"
 
-	"popcorn/internal/coherence"
 	"popcorn/internal/sys"
 	"popcorn/internal/wire"
 )
 
-// pingEvery is the time between two signs of life to nodes on other hosts.
-const pingEvery = time.Second
+const (
+	// pingEvery is the time between two signs of life to nodes on other hosts.
+	pingEvery = time.Second
+	// quiet is the silence after which a connection is made anew: whatever is
+	// between the hosts may have forgotten it without telling. It costs little if
+	// that was wrong.
+	quiet = 5 * pingEvery / 2
+)
 
 // DefaultLossTimeout is for who says nothing else.
 const DefaultLossTimeout = 10 * time.Second
@@ -21,25 +26,21 @@ const DefaultLossTimeout = 10 * time.Second
 func (s *supervisor) keepInTouch(before time.Duration) {
 	now := sys.Monotonic()
 	stood := now-before > 3*pingEvery
-	for n := range s.peers {
-		s.send(n, wire.Header{Type: wire.TPing})
+	for n, c := range s.peers {
+		if !c.Suspended() {
+			s.send(n, wire.Header{Type: wire.TPing})
+		}
 		if _, known := s.heard[n]; stood || !known {
 			s.heard[n] = now
 		}
-		if silent := now - s.heard[n]; silent > s.cfg.Spec.LossTimeout {
+		switch silent := now - s.heard[n]; {
+		case silent > s.cfg.Spec.LossTimeout:
 			s.giveUp(n, fmt.Errorf("no sign of life for %v", silent.Round(time.Second)))
+		case silent > quiet && !c.Suspended():
+			s.broke(n, fmt.Errorf("silent for %v", silent.Round(time.Millisecond)))
 		}
 	}
 	s.loop.after(pingEvery, func() { s.keepInTouch(now) })
-}
-
-// giveUp ends the connection to a node that is lost.
-func (s *supervisor) giveUp(n coherence.NodeID, why error) {
-	c := s.peers[n]
-	s.loop.remove(c.FD())
-	c.Close()
-	delete(s.peers, n)
-	s.role.peerLost(n, why)
 }
 
 // nodeTitle names a node for people.

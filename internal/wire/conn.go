@@ -27,7 +27,8 @@ const (
 // Queued is not zero; edge-triggered, call Recv again while More says so, and until
 // it fails once the poll tells the stream's end.
 type Conn struct {
-	s     stream
+	s     stream   // nil after Close and while suspended
+	ses   *session // nil when the connection ends with its stream
 	limit int
 
 	head [HeaderSize]byte
@@ -50,7 +51,14 @@ func newConn(s stream) *Conn {
 	return &Conn{s: s, limit: queueLimit, vecs: make([][]byte, 0, maxVectors)}
 }
 
-// FD is the descriptor to poll, -1 for a Pipe and after Close.
+// newSession is a Conn that outlives s.
+func newSession(s stream, id SessionID, node uint16) *Conn {
+	c := newConn(s)
+	c.ses = &session{id: id, node: node}
+	return c
+}
+
+// FD is the descriptor to poll, -1 for a Pipe, while suspended and after Close.
 func (c *Conn) FD() int {
 	if c.s == nil {
 		return -1
@@ -61,16 +69,17 @@ func (c *Conn) FD() int {
 // Queued is the bytes that wait for Flush, encrypted or not. While it is not
 // zero the loop must poll for output.
 func (c *Conn) Queued() int {
-	if c.wErr != nil {
+	if c.wErr != nil || c.s == nil || c.ses != nil && c.ses.broken != nil {
 		return 0
 	}
-	return c.out.size + c.s.pending()
+	return c.out.size - c.kept() + c.s.pending()
 }
 
 // Send transmits a frame of h and the payloads one after another, copying what
 // the kernel does not take at once; the payloads are the caller's again when
 // it returns. Errors: ErrQueueFull (nothing of the frame was sent), a payload
-// above MaxPayload, io.EOF (by errors.Is) when the peer is gone, ErrClosed.
+// above MaxPayload, ErrClosed and, without a session, io.EOF (by errors.Is) when
+// the peer is gone.
 func (c *Conn) Send(h Header, payload ...[]byte) error {
 	if c.wErr != nil {
 		return c.wErr
@@ -84,6 +93,9 @@ func (c *Conn) Send(h Header, payload ...[]byte) error {
 	}
 	h.Len = uint32(size)
 	h.Encode(c.head[:])
+	if c.ses != nil {
+		return c.sendKept(payload)
+	}
 	sent := 0
 	if c.out.size == 0 && !c.held {
 		var err error
@@ -101,8 +113,13 @@ func (c *Conn) admit(t Type, size int) error {
 		return fmt.Errorf("send frame: no such type: %d", uint8(t))
 	case size > MaxPayload:
 		return fmt.Errorf("send %v: payload of %d bytes, at most %d", t, size, MaxPayload)
-	case c.Queued()+HeaderSize+size > c.limit:
-		return fmt.Errorf("send %v: %w: %d bytes wait", t, ErrQueueFull, c.Queued())
+	}
+	waiting := c.Queued()
+	if c.ses != nil {
+		waiting = c.out.size // and what may have to be sent again
+	}
+	if waiting+HeaderSize+size > c.limit {
+		return fmt.Errorf("send %v: %w: %d bytes wait", t, ErrQueueFull, waiting)
 	}
 	return nil
 }
@@ -129,6 +146,9 @@ func (c *Conn) write() (int, error) {
 	case err == nil:
 		return n, nil
 	case errors.Is(err, sys.EAGAIN):
+		return 0, nil
+	case c.ses != nil:
+		c.ses.lost(err) // what is to be sent stays
 		return 0, nil
 	case peerGone(err):
 		err = gone("send to peer", err)
@@ -163,16 +183,20 @@ func (c *Conn) Held() bool { return c.held }
 // again while Queued is not zero and the descriptor is writable.
 func (c *Conn) Flush() error {
 	c.held = false
+	return c.flush()
+}
+
+func (c *Conn) flush() error {
 	if c.wErr != nil {
 		return c.wErr
 	}
 	for budget := turnBudget; c.Queued() > 0 && budget > 0; {
-		c.vecs = c.out.bufs(c.vecs[:0], maxVectors)
+		c.vecs = c.out.bufs(c.vecs[:0], c.kept(), maxVectors)
 		n, err := c.write()
 		if err != nil {
 			return err
 		}
-		c.out.drop(n)
+		c.taken(n)
 		if n == 0 || c.s.pending() > 0 {
 			return nil // the kernel takes no more
 		}
@@ -185,7 +209,8 @@ func (c *Conn) Flush() error {
 // whole frame, in order. The payload is valid only during the call. handle may
 // Send on this Conn and Close it, but not call Recv. An error of handle ends
 // Recv and is returned as it is; the frames behind that one come with the next
-// call. Otherwise the error is final: io.EOF (by errors.Is) when the peer is
+// call. ErrBroken (by errors.Is) tells that the stream under a session has failed;
+// any other error is final: io.EOF (by errors.Is) when the peer is
 // gone (io.ErrUnexpectedEOF too when that was within a frame, or without the
 // goodbye of TLS), *ProtocolError or ErrRecord when it sends garbage, ErrClosed.
 func (c *Conn) Recv(handle func(Header, []byte) error) error {
@@ -201,8 +226,11 @@ func (c *Conn) Recv(handle func(Header, []byte) error) error {
 			return c.readEnd(err, budget > 0)
 		}
 		c.w += n
+		if err := c.counted(n); err != nil {
+			return err
+		}
 		last = err == nil && n < len(room) // save the read that says so
-		c.more = !last || budget <= 0 || c.s.pending() > 0
+		c.more = !last || budget <= 0 || c.owing()
 		budget -= n
 	}
 }
@@ -227,6 +255,12 @@ func (c *Conn) dispatch(handle func(Header, []byte) error) error {
 		}
 		payload := c.in[c.r+HeaderSize : end : end]
 		c.r = end
+		if h.Type == tAck {
+			if c.rErr = c.acknowledged(h.ID); c.rErr != nil {
+				return c.rErr
+			}
+			continue
+		}
 		if err := handle(h, payload); err != nil {
 			return err
 		}
@@ -257,11 +291,16 @@ func (c *Conn) room() []byte {
 // last Recv may have left something in the socket, or has something to send.
 func (c *Conn) More() bool { return c.more }
 
+// owing tells whether something is to be sent that nobody but Recv knows of.
+func (c *Conn) owing() bool { return c.s.pending() > 0 || c.ses != nil && c.Queued() > 0 }
+
 func (c *Conn) readEnd(err error, fresh bool) error {
 	switch {
 	case errors.Is(err, sys.EAGAIN):
-		c.more = !fresh || c.s.pending() > 0
+		c.more = !fresh || c.owing()
 		return nil
+	case c.ses != nil && !final(err):
+		c.rErr = c.ses.lost(err)
 	case err == io.EOF && c.w == c.r:
 		c.rErr = io.EOF
 	case err == io.EOF:
@@ -277,11 +316,10 @@ func (c *Conn) readEnd(err error, fresh bool) error {
 // Close gives the connection up at once; what is queued is lost. It is safe to
 // call twice and from within Recv's handle.
 func (c *Conn) Close() {
-	if c.s == nil {
-		return
+	if c.s != nil {
+		c.s.close()
+		c.s = nil
 	}
-	c.s.close()
-	c.s = nil
 	c.out.reset()
 	c.wErr, c.rErr = ErrClosed, ErrClosed
 }

@@ -37,6 +37,7 @@ func (s *cutStream) writev([][]byte) (int, error) { return 0, sys.EPIPE }
 func (s *cutStream) pending() int                 { return 0 }
 func (s *cutStream) fd() int                      { return -1 }
 func (s *cutStream) close()                       {}
+func (s *cutStream) abandon()                     {}
 
 // reference takes the frames out of a stream in the plainest way.
 func reference(data []byte) (frames []frame, bad bool) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Version is the protocol both ends must speak.
-const Version = 1
+const Version = 2
 
 // Sizes of what the handshake exchanges. The first helloSize bytes of a
 // connection keep their meaning in every version, so that any two can at least
@@ -63,6 +63,7 @@ const (
 	WrongNode             // the other end claims a number that is not the one in its certificate
 	OneSided              // one end has credentials for TLS, the other has none
 	BadCertificate        // of another authority, out of date, or not a node's; not sent in a hello
+	NoSession             // there is none of that id between these two, or it does not go on there; not sent in a hello
 	reasonEnd
 )
 
@@ -77,10 +78,11 @@ var (
 	ErrOneSided   = errors.New("one end has credentials for TLS, the other has none")
 	// ErrCertificate comes with what package x509 says.
 	ErrCertificate = errors.New("certificate not trusted")
+	ErrSession     = errors.New("no such session")
 )
 
 var reasonErrors = [reasonEnd]error{nil, ErrNotPopcorn, ErrVersion, ErrJob, ErrSecret, ErrSameNode,
-	ErrWrongNode, ErrOneSided, ErrCertificate}
+	ErrWrongNode, ErrOneSided, ErrCertificate, ErrSession}
 
 // HandshakeError is a refusal.
 type HandshakeError struct {

@@ -85,19 +85,36 @@ func dialTCP(ctx context.Context, addr string) (*net.TCPConn, error) {
 	return c.(*net.TCPConn), nil
 }
 
-// shake runs our half of the handshake and turns tcp into a Conn.
+// shake runs our half of the handshake and turns tcp into a Conn, with a new
+// session if it is encrypted.
 func shake(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (*Conn, Hello, error) {
-	enc, peer, err := introduce(ctx, tcp, me, role)
+	var id SessionID
+	enc, peer, err := introduce(ctx, tcp, me, role, func(c net.Conn, peer Hello) error {
+		if role == roleDial {
+			theirs, err := propose(c, peer.Node, Ticket{})
+			id = theirs.id
+			return err
+		}
+		t, _, err := dispose(c, peer.Node, newOnly)
+		id = t.id
+		return err
+	})
 	if err != nil {
 		return nil, Hello{}, err
 	}
-	c, err := adopt(tcp, enc)
-	return c, peer, err
+	fd, err := takeTCP(tcp)
+	if err != nil {
+		return nil, Hello{}, err
+	}
+	if enc != nil {
+		return newSession(enc.over(fdStream(fd)), id, peer.Node), peer, nil
+	}
+	return NewConn(fd), peer, nil
 }
 
-// introduce runs our half of the handshake over tcp, which it closes on error. The
-// stream is nil without credentials.
-func introduce(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (enc *tlsStream, peer Hello, err error) {
+// introduce runs our half of the handshake over tcp, which it closes on error, and
+// inside TLS agree after it. The stream is nil without credentials.
+func introduce(ctx context.Context, tcp *net.TCPConn, me Hello, role byte, agree func(net.Conn, Hello) error) (enc *tlsStream, peer Hello, err error) {
 	half := greet
 	if role == roleAnswer {
 		half = answer
@@ -107,10 +124,13 @@ func introduce(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (enc 
 			peer, err = half(tcp, me)
 			return err
 		}
-		if enc, err = encrypt(tcp, me, role); err == nil {
-			peer, err = shakeInside(enc.tls, me, half)
+		if enc, err = encrypt(tcp, me, role); err != nil {
+			return err
 		}
-		return err
+		if peer, err = shakeInside(enc.tls, me, half); err != nil {
+			return err
+		}
+		return agree(enc.tls, peer)
 	})
 	if err != nil {
 		addr := tcp.RemoteAddr()
@@ -135,22 +155,19 @@ func shakeInside(c *tls.Conn, me Hello, half func(net.Conn, Hello) (Hello, error
 	return peer, err
 }
 
-// adopt takes the descriptor from the net package, whose poller must not know
-// it any more. enc, unless nil, goes on over it.
-func adopt(tcp *net.TCPConn, enc *tlsStream) (*Conn, error) {
+// takeTCP takes the descriptor from the net package, whose poller must not know
+// it any more.
+func takeTCP(tcp *net.TCPConn) (int, error) {
 	fd, err := sys.TakeFD(tcp)
 	if err != nil {
 		tcp.Close()
-		return nil, fmt.Errorf("take connection: %w", err)
+		return -1, fmt.Errorf("take connection: %w", err)
 	}
 	if err := errors.Join(sys.SetNonblock(fd, true), sys.SetNoDelay(fd, true)); err != nil {
 		sys.Close(fd)
-		return nil, fmt.Errorf("set up connection: %w", err)
+		return -1, fmt.Errorf("set up connection: %w", err)
 	}
-	if enc != nil {
-		return newConn(enc.over(fdStream(fd))), nil
-	}
-	return NewConn(fd), nil
+	return fd, nil
 }
 
 // withDeadline runs f, ended by ctx or, unless it is 0, after limit, both by

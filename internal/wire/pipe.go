@@ -71,6 +71,8 @@ func (s memStream) writev(bufs [][]byte) (int, error) {
 func (s memStream) pending() int { return 0 }
 func (s memStream) fd() int      { return -1 }
 
+func (s memStream) abandon() { s.close() }
+
 func (s memStream) close() {
 	for _, m := range []*memory{s.in, s.out} {
 		m.mu.Lock()

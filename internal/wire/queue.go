@@ -4,12 +4,16 @@ package wire
 // of a gigabyte four thousand.
 const chunkSize = 256 << 10
 
+// maxSpare is how many emptied chunks are kept: what a stream of pages has under
+// way and not acknowledged goes round in them, with nothing for the collector.
+const maxSpare = 4
+
 // queue is bytes in order, in chunks, so that growing never copies.
 type queue struct {
 	chunks [][]byte
-	off    int // bytes of chunks[0] already sent
-	size   int // bytes not yet sent
-	spare  []byte
+	off    int      // bytes of chunks[0] already sent
+	size   int      // bytes not yet sent
+	spare  [][]byte // emptied, at most maxSpare
 }
 
 func (q *queue) append(b []byte) {
@@ -28,33 +32,45 @@ func (q *queue) append(b []byte) {
 }
 
 func (q *queue) chunk() []byte {
-	if c := q.spare; c != nil {
-		q.spare = nil
+	if n := len(q.spare); n > 0 {
+		c := q.spare[n-1]
+		q.spare = q.spare[:n-1]
 		return c[:0]
 	}
 	return make([]byte, 0, chunkSize)
 }
 
-// bufs appends the first chunks to dst, at most limit of them.
-func (q *queue) bufs(dst [][]byte, limit int) [][]byte {
-	for i, c := range q.chunks[:min(len(q.chunks), limit)] {
-		if i == 0 {
-			c = c[q.off:]
+// bufs appends the chunks from the byte skip on to dst, until it has limit of them.
+func (q *queue) bufs(dst [][]byte, skip, limit int) [][]byte {
+	skip += q.off
+	for _, c := range q.chunks {
+		if len(dst) == limit {
+			break
 		}
-		dst = append(dst, c)
+		if skip >= len(c) {
+			skip -= len(c)
+			continue
+		}
+		dst = append(dst, c[skip:])
+		skip = 0
 	}
 	return dst
 }
 
-// drop forgets the first n bytes. One emptied chunk is kept for reuse.
+// drop forgets the first n bytes. A few emptied chunks are kept for reuse.
 func (q *queue) drop(n int) {
 	q.size -= n
 	q.off += n
 	k := 0
 	for k < len(q.chunks) && q.off >= len(q.chunks[k]) {
 		q.off -= len(q.chunks[k])
-		q.spare = q.chunks[k]
+		if len(q.spare) < maxSpare {
+			q.spare = append(q.spare, q.chunks[k])
+		}
 		k++
+	}
+	if k == 0 {
+		return
 	}
 	kept := copy(q.chunks, q.chunks[k:])
 	clear(q.chunks[kept:])

@@ -19,7 +19,9 @@ type stream interface {
 	writev(bufs [][]byte) (int, error)
 	pending() int
 	fd() int
+	// close says goodbye where there is a way to, abandon never.
 	close()
+	abandon()
 }
 
 type fdStream int
@@ -35,6 +37,7 @@ func (s fdStream) writev(bufs [][]byte) (int, error) { return sys.TryWritev(int(
 func (s fdStream) pending() int                      { return 0 }
 func (s fdStream) fd() int                           { return int(s) }
 func (s fdStream) close()                            { sys.Close(int(s)) }
+func (s fdStream) abandon()                          { s.close() }
 
 // peerGone tells whether err means that nobody is at the other end any more.
 func peerGone(err error) bool {

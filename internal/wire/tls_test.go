@@ -111,7 +111,11 @@ func TestHandshakeTakesNothingBehindIt(t *testing.T) {
 	}
 	held := &holdBack{Conn: tcp, until: done, t: t}
 	s.sock.Conn = held
-	if _, err := greet(s.tls, me); err != nil {
+	peer, err := greet(s.tls, me)
+	if err == nil {
+		_, err = propose(s.tls, peer.Node, Ticket{})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer held.a.c.Close()
@@ -136,7 +140,7 @@ type holdBack struct {
 func (h *holdBack) Write(p []byte) (int, error) { h.writes++; return h.Conn.Write(p) }
 
 func (h *holdBack) Read(p []byte) (int, error) {
-	if h.writes == 2 && h.a.c == nil { // hello and proof
+	if h.writes == 3 && h.a.c == nil { // hello, proof and session
 		if h.a = <-h.until; h.a.err != nil {
 			h.t.Fatal(h.a.err)
 		}

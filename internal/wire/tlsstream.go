@@ -83,9 +83,9 @@ func (t *tlsStream) writev(bufs [][]byte) (int, error) {
 		return 0, err
 	}
 	n := 0
-	for _, b := range bufs {
+	for i, b := range bufs {
 		for len(b) > 0 {
-			k, err := t.gather(b)
+			k, err := t.gather(b, i == len(bufs)-1)
 			if err != nil {
 				return 0, err
 			}
@@ -114,9 +114,10 @@ func sent(n int, err error) (int, error) {
 }
 
 // gather adds the beginning of b to the record, and ends that when it is full.
-func (t *tlsStream) gather(b []byte) (int, error) {
-	if len(t.plain) == 0 && len(b) >= recordSize {
-		return t.tls.Write(b[:recordSize])
+// What makes a record by itself, as the last does, is not copied for it.
+func (t *tlsStream) gather(b []byte, last bool) (int, error) {
+	if len(t.plain) == 0 && (last || len(b) >= recordSize) {
+		return t.tls.Write(b[:min(len(b), recordSize)])
 	}
 	if t.plain == nil {
 		t.plain = make([]byte, 0, recordSize)
@@ -141,6 +142,7 @@ func (t *tlsStream) seal() error {
 
 func (t *tlsStream) pending() int { return t.sock.pending() }
 func (t *tlsStream) fd() int      { return t.sock.under.fd() }
+func (t *tlsStream) abandon()     { t.sock.under.abandon() }
 
 // close says goodbye if nothing is in its way: behind half a record the peer
 // could not read it, and what is lost shall not look like an orderly end.

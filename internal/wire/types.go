@@ -32,6 +32,8 @@ const (
 	TPing                        // are you there
 	TPong                        // yes
 	TGone                        // a thread, a guest or a node is no more
+	TWord                        // between popcorn run and a deputy: JSON
+	tAck                         // of a session: the bytes that have come, in ID
 	typeEnd
 )
 
@@ -40,7 +42,7 @@ var typeNames = [typeEnd]string{
 	TCall: "call", TCallResult: "call-result", TJoin: "join", TJoined: "joined", TMap: "map", TUnmap: "unmap",
 	TUnmapped: "unmapped", TQuery: "query", TQueryResult: "query-result", TFreeze: "freeze", TThaw: "thaw",
 	TFrozen: "frozen", TStats: "stats", TStatsResult: "stats-result", TBye: "bye", TPing: "ping", TPong: "pong",
-	TGone: "gone",
+	TGone: "gone", TWord: "word", tAck: "ack",
 }
 
 // Valid tells whether t is one of the types above.

@@ -68,6 +68,13 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 	dialer, answerer := hello(1), hello(0)
 	b.Run("tcp", func(b *testing.B) { roundTrips(b, dialer, answerer) })
+	b.Run("unix", func(b *testing.B) {
+		x, y, err := sys.Socketpair(sys.SOCK_STREAM | sys.SOCK_NONBLOCK)
+		if err != nil {
+			b.Fatal(err)
+		}
+		turnsAbout(b, NewConn(x), NewConn(y))
+	})
 	for _, h := range []*Hello{&dialer, &answerer} {
 		c, err := ca.Issue(h.Node)
 		if err != nil {
@@ -83,29 +90,71 @@ func roundTrips(b *testing.B, dialer, answerer Hello) {
 	if d.err != nil || a.err != nil {
 		b.Fatal(d.err, a.err)
 	}
+	turnsAbout(b, d.c, a.c)
+}
+
+func turnsAbout(b *testing.B, d, a *Conn) {
 	done := make(chan error)
 	page := pattern(vm.PageSize, 1)
 	go func() {
-		done <- turnsOf(a.c, func(Header, []byte) error { return a.c.Send(Header{Type: TCoherence}, page) })
+		done <- turnsOf(a, func(Header, []byte) error { return a.Send(Header{Type: TCoherence}, page) })
 	}()
-	ask := func() error { return d.c.Send(Header{Type: TCoherence}, page[:64-HeaderSize]) }
+	ask := func() error { return d.Send(Header{Type: TCoherence}, page[:64-HeaderSize]) }
 	n := 0
 	b.ResetTimer()
 	if err := ask(); err != nil {
 		b.Fatal(err)
 	}
-	err := turnsOf(d.c, func(Header, []byte) error {
+	err := turnsOf(d, func(Header, []byte) error {
 		if n++; n < b.N {
 			return ask()
 		}
 		return io.EOF
 	})
 	b.StopTimer()
-	d.c.Close()
+	d.Close()
 	if other := <-done; err != io.EOF || !errors.Is(other, io.EOF) {
 		b.Error(err, other)
 	}
-	a.c.Close()
+	a.Close()
+}
+
+// BenchmarkBulk is a stream of chunks of 64 pages, encrypted, from one thread.
+func BenchmarkBulk(b *testing.B) {
+	ca, err := NewAuthority(hello(0).Job)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var ends [2]Hello
+	for n := range ends {
+		c, err := ca.Issue(uint16(n))
+		if err != nil {
+			b.Fatal(err)
+		}
+		ends[n] = hello(uint16(n))
+		ends[n].Credentials = &c
+	}
+	d, a := meet(b, ends[1], ends[0])
+	if d.err != nil || a.err != nil {
+		b.Fatal(d.err, a.err)
+	}
+	defer d.c.Close()
+	defer a.c.Close()
+	chunk, got := pattern(64*vm.PageSize, 1), 0
+	b.ReportAllocs()
+	b.SetBytes(int64(len(chunk)))
+	for n := 1; b.Loop(); n++ {
+		if err := d.c.Send(Header{Type: TCoherence}, chunk); err != nil {
+			b.Fatal(err)
+		}
+		for got < n {
+			err := errors.Join(d.c.Flush(), a.c.Recv(func(Header, []byte) error { got++; return nil }),
+				d.c.Recv(func(Header, []byte) error { return nil }))
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 }
 
 // turnsOf is an event loop of one peer, until handle or the peer ends it.

@@ -170,3 +170,18 @@ func (c *cluster) supervisor(h *lab.Host) int {
 	c.t.Fatalf("no supervisor on %s", h.Name)
 	return 0
 }
+
+// TestClusterRemotesApart: two hosts that the first reaches, but that do not reach each
+// other any more, end the job with a reason; nobody waits for ever for a page of the other's.
+func TestClusterRemotesApart(t *testing.T) {
+	c := newCluster(t, 3)
+	job := c.run([]string{"-H", "b,c", "--spread", "--loss-timeout", lossTimeout.String()}, c.put(guest(t, "records")), "100000000")
+	c.until(c.lab.Host("a"), "1 away")
+	c.lab.Cut(c.lab.Host("b"), c.lab.Host("c"))
+	if code, _, errs := c.end(job, lossOver); code != 125 || !strings.Contains(errs, "does not reach it") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	for _, h := range c.lab.Hosts() {
+		c.onlyDaemons(h)
+	}
+}

@@ -29,7 +29,7 @@ type runFlags struct {
 	hosts    string
 	hostfile string
 	loss     time.Duration
-	// transport is tcp or tls, between local nodes.
+	// transport is unix, tcp or tls, between local nodes.
 	transport string
 	baseline  string
 
@@ -70,7 +70,7 @@ config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 	fs.StringVarP(&f.hosts, "hosts", "H", "", "the program's threads may live on the hosts of `LIST`, as a:4,node[1-3]")
 	fs.StringVar(&f.hostfile, "hostfile", "", "the same from a `FILE` of hosts, as MPI has them")
 	fs.DurationVar(&f.loss, "loss-timeout", job.DefaultLossTimeout, "count a host as lost that is silent for `TIME`")
-	fs.StringVar(&f.transport, "transport", "", "local nodes talk by `KIND` tcp, the default, or tls; hosts always by tls")
+	fs.StringVar(&f.transport, "transport", "", "local nodes talk by `KIND` unix, the default, tcp or tls; hosts always by tls")
 	fs.StringVar(&f.baseline, "cpu-baseline", "", "hold the program to processors of `LEVEL` x86-64, x86-64-v2, -v3 or -v4")
 	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
 	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
@@ -124,6 +124,7 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 	if s.ForeignFrom, err = foreignFrom(); err != nil {
 		return s, nil, err
 	}
+	s.TCP = f.transport == "tcp"
 	if s.Encrypt, err = f.encrypts(); err != nil {
 		return s, nil, err
 	}
@@ -144,12 +145,12 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 
 func (f *runFlags) encrypts() (bool, error) {
 	switch {
-	case f.transport == "tcp" && (f.hosts != "" || f.hostfile != ""):
-		return false, errors.New("--transport tcp: what hosts tell each other is always encrypted")
-	case f.transport == "" || f.transport == "tcp" || f.transport == "tls":
+	case (f.transport == "tcp" || f.transport == "unix") && (f.hosts != "" || f.hostfile != ""):
+		return false, fmt.Errorf("--transport %s: what hosts tell each other is always encrypted", f.transport)
+	case f.transport == "" || f.transport == "unix" || f.transport == "tcp" || f.transport == "tls":
 		return f.transport == "tls", nil
 	}
-	return false, fmt.Errorf("--transport %s: tcp and tls are known", f.transport)
+	return false, fmt.Errorf("--transport %s: unix, tcp and tls are known", f.transport)
 }
 
 // placeOnHosts does what --hosts and --hostfile ask for, if they are given.

@@ -351,6 +351,10 @@ func (o *origin) frame(from coherence.NodeID, h wire.Header, payload []byte) err
 	case wire.TStatsResult:
 		return o.nodeStats(from, payload)
 	case wire.TGone:
+		if n := coherence.NodeID(h.Node); n != coherence.Home {
+			o.unreachable(from, n, errors.New(string(payload)))
+			return nil
+		}
 		o.nodeLost(from, errors.New(string(payload)))
 		return nil
 	case wire.TFrozen:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"popcorn/internal/coherence"
+	"popcorn/internal/wire"
 )
 
 // peerLost implements role.
@@ -28,6 +29,13 @@ func (o *origin) nodeLost(n coherence.NodeID, why error) {
 	for _, f := range waiting {
 		f(st.failed)
 	}
+}
+
+// unreachable handles that node from has lost node n, from which it may wait for a
+// page. One that was emptied, or that home has lost itself, is no news.
+func (o *origin) unreachable(from, n coherence.NodeID, why error) {
+	o.nodeLost(n, fmt.Errorf("%s does not reach it: %w", o.cfg.Spec.nodeTitle(int(from)), why))
+	o.send(n, wire.Header{Type: wire.TBye}) // it may be well, but the job goes on without it
 }
 
 // losses tells in words what the program would lose with node n now, empty for

@@ -131,7 +131,7 @@ func (l *links) resume(n coherence.NodeID, r *wire.Renewal) {
 func (l *links) accept() {
 	room := make(chan struct{}, strangers)
 	for {
-		tcp, err := l.listener.AcceptTCP(l.ctx)
+		tcp, err := l.listener.AcceptSocket(l.ctx)
 		if err != nil && (l.ctx.Err() != nil || errors.Is(err, net.ErrClosed)) {
 			return
 		}
@@ -157,7 +157,7 @@ func (l *links) pauseFor(d time.Duration) {
 }
 
 // answer takes up a connection again that another has made anew.
-func (l *links) answer(tcp *net.TCPConn) {
+func (l *links) answer(tcp wire.Socket) {
 	ctx, cancel := context.WithTimeout(l.ctx, attemptPatience)
 	defer cancel()
 	r, peer, err := wire.AnswerAgain(ctx, tcp, l.me, func(node uint16, id wire.SessionID) (wire.Ticket, bool) {

@@ -76,12 +76,14 @@ func (r *remote) finish() error {
 }
 
 // peerLost implements role: without home there is nothing to do here; the loss
-// of another remote is home's to judge.
+// of another remote is home's to judge, which may still reach it.
 func (r *remote) peerLost(n coherence.NodeID, err error) {
 	if n == coherence.Home {
 		r.logf("home is gone: %v", err)
 		r.end()
+		return
 	}
+	r.send(coherence.Home, wire.Header{Type: wire.TGone, Node: uint16(n)}, []byte(err.Error()))
 }
 
 // end is the orderly end of this supervisor: home knows the reason.

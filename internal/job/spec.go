@@ -24,6 +24,8 @@ type Spec struct {
 	Hosts []Host
 	// Encrypt has local nodes talk by TLS too; nodes on other hosts always do.
 	Encrypt bool
+	// TCP has local nodes talk by TCP and not by unix sockets. Encrypt implies it.
+	TCP bool
 	// Slots is how many threads in a row Spread gives each node; empty means one.
 	Slots []int
 	// LossTimeout is how long a node on another host may give no sign of life

@@ -207,11 +207,7 @@ func (s *supervisor) connect() error {
 	if s.cfg.Spec.Nodes == 1 {
 		return nil
 	}
-	ip := "127.0.0.1"
-	if hosts := s.cfg.Spec.Hosts; len(hosts) > 0 {
-		ip = hosts[s.cfg.Node].IP
-	}
-	l, err := wire.Listen(net.JoinHostPort(ip, "0"))
+	l, err := wire.Listen(s.cfg.Spec.listenAt(s.cfg.Node))
 	if err != nil {
 		return err
 	}
@@ -236,6 +232,17 @@ func (s *supervisor) connect() error {
 	}
 	s.listener = l
 	return nil
+}
+
+// listenAt is where the supervisor of a node listens to those of others.
+func (s *Spec) listenAt(node int) string {
+	switch {
+	case len(s.Hosts) > 0:
+		return net.JoinHostPort(s.Hosts[node].IP, "0")
+	case s.Encrypt || s.TCP:
+		return "127.0.0.1:0"
+	}
+	return wire.Unix
 }
 
 // dialPeer connects to node n, whatever the network does meanwhile.

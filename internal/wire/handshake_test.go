@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"popcorn/internal/sys"
 )
 
 var secret = []byte("a secret of at least 16 bytes")
@@ -66,6 +69,41 @@ func TestHandshake(t *testing.T) {
 	pump(t, d.c, a.c, &got, 1)
 	if got[0].h.ID != 9 || string(got[0].p) != "hi" {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestUnix: nodes of one host meet by a unix socket, whose name goes with its listener.
+func TestUnix(t *testing.T) {
+	l, err := Listen(Unix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	done := make(chan met)
+	go func() {
+		c, peer, err := l.Accept(t.Context(), hello(0))
+		done <- met{c, peer, err}
+	}()
+	c, peer, err := Dial(t.Context(), l.Addr(), hello(1))
+	a := <-done
+	if err != nil || a.err != nil || peer.Node != 0 || a.peer.Node != 1 {
+		t.Fatal(err, a.err, peer, a.peer)
+	}
+	defer c.Close()
+	defer a.c.Close()
+	for i, n := range []int{0, 5, 4096, MaxPayload} {
+		if err := c.Send(Header{Type: TMap, ID: uint64(i)}, pattern(n, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []frame
+	pump(t, c, a.c, &got, 4)
+	if last := got[3]; last.h.ID != 3 || !bytes.Equal(last.p, pattern(MaxPayload, 3)) {
+		t.Errorf("got %v", last.h)
+	}
+	l.Close()
+	if err := Probe(t.Context(), l.Addr()); !errors.Is(err, sys.ECONNREFUSED) {
+		t.Errorf("after its end: %v", err)
 	}
 }
 
@@ -186,7 +224,7 @@ func TestNewerVersionIsRefusedInWords(t *testing.T) {
 func TestDialOfNewerVersion(t *testing.T) {
 	l := listen(t)
 	go func() {
-		c, err := l.AcceptTCP(t.Context())
+		c, err := l.AcceptSocket(t.Context())
 		if err != nil {
 			return
 		}
@@ -246,7 +284,7 @@ func TestProofIsNotReflected(t *testing.T) {
 func TestFalseAnswererIsRefused(t *testing.T) {
 	l := listen(t)
 	go func() {
-		c, err := l.AcceptTCP(t.Context())
+		c, err := l.AcceptSocket(t.Context())
 		if err != nil {
 			return
 		}
@@ -275,7 +313,7 @@ func answerSilence(t *testing.T, me Hello) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	tcp, err := l.AcceptTCP(t.Context())
+	tcp, err := l.AcceptSocket(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,12 +336,12 @@ func TestAcceptEndsWithContextAndClose(t *testing.T) {
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := l.AcceptTCP(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := l.AcceptSocket(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("timed out: %v", err)
 	}
 	done := make(chan error)
 	go func() {
-		_, err := l.AcceptTCP(t.Context())
+		_, err := l.AcceptSocket(t.Context())
 		done <- err
 	}()
 	l.Close()

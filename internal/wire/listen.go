@@ -3,9 +3,9 @@ package wire
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"popcorn/internal/sys"
@@ -14,11 +14,33 @@ import (
 // HandshakeTimeout ends a handshake whose context has no earlier deadline.
 const HandshakeTimeout = 10 * time.Second
 
-// Listener accepts peers.
-type Listener struct{ l *net.TCPListener }
+// Unix, for Listen, is an address of this host alone, by a unix socket: the kernel
+// makes up a name in its abstract name space, which no file system shows.
+const Unix = "unix"
 
-// Listen listens on a TCP address, as 127.0.0.1:0.
+// Socket is a connection that is not yet known to be a peer's, of TCP or unix.
+type Socket interface {
+	net.Conn
+	sys.Conn
+}
+
+// Listener accepts peers.
+type Listener struct {
+	l interface {
+		net.Listener
+		SetDeadline(time.Time) error
+	}
+}
+
+// Listen listens on a TCP address, as 127.0.0.1:0, or on Unix.
 func Listen(addr string) (*Listener, error) {
+	if addr == Unix {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix"}) // without a name: unix(7), autobind
+		if err != nil {
+			return nil, fmt.Errorf("listen for peers: %w", err)
+		}
+		return &Listener{l}, nil
+	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for peers: %w", err)
@@ -36,58 +58,62 @@ func (l *Listener) Close() error { return l.l.Close() }
 // *HandshakeError, a timeout in the handshake or a lost peer the listener is
 // as good as before: accept again. It is finished after net.ErrClosed and when
 // ctx is done. A silent peer holds up the others until HandshakeTimeout; who
-// minds calls AcceptTCP and answers each in a goroutine of its own.
+// minds calls AcceptSocket and answers each in a goroutine of its own.
 func (l *Listener) Accept(ctx context.Context, me Hello) (*Conn, Hello, error) {
-	tcp, err := l.AcceptTCP(ctx)
+	tcp, err := l.AcceptSocket(ctx)
 	if err != nil {
 		return nil, Hello{}, err
 	}
 	return Answer(ctx, tcp, me)
 }
 
-// AcceptTCP waits for a connection, not yet known to be a peer's.
-func (l *Listener) AcceptTCP(ctx context.Context) (*net.TCPConn, error) {
-	var tcp *net.TCPConn
+// AcceptSocket waits for a connection, not yet known to be a peer's.
+func (l *Listener) AcceptSocket(ctx context.Context) (Socket, error) {
+	var c net.Conn
 	err := withDeadline(ctx, 0, l.l.SetDeadline, func() (err error) {
-		tcp, err = l.l.AcceptTCP()
+		c, err = l.l.Accept()
 		return err
 	})
 	if err != nil {
-		if tcp != nil {
-			tcp.Close()
+		if c != nil {
+			c.Close()
 		}
 		return nil, fmt.Errorf("accept peer: %w", err)
 	}
-	return tcp, nil
+	return c.(Socket), nil
 }
 
 // Answer shakes hands as the accepting side and takes tcp over, also on error.
-func Answer(ctx context.Context, tcp *net.TCPConn, me Hello) (*Conn, Hello, error) {
+func Answer(ctx context.Context, tcp Socket, me Hello) (*Conn, Hello, error) {
 	return shake(ctx, tcp, me, roleAnswer)
 }
 
 // Dial connects to a supervisor of the same job and shakes hands. Errors:
 // *HandshakeError, context errors, and what net.Dialer returns.
 func Dial(ctx context.Context, addr string, me Hello) (*Conn, Hello, error) {
-	tcp, err := dialTCP(ctx, addr)
+	tcp, err := dialSocket(ctx, addr)
 	if err != nil {
 		return nil, Hello{}, err
 	}
 	return shake(ctx, tcp, me, roleDial)
 }
 
-func dialTCP(ctx context.Context, addr string) (*net.TCPConn, error) {
+func dialSocket(ctx context.Context, addr string) (Socket, error) {
+	network := "tcp"
+	if strings.HasPrefix(addr, "@") {
+		network = "unix"
+	}
 	d := net.Dialer{Timeout: HandshakeTimeout}
-	c, err := d.DialContext(ctx, "tcp", addr)
+	c, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("dial peer: %w", err)
 	}
-	return c.(*net.TCPConn), nil
+	return c.(Socket), nil
 }
 
 // shake runs our half of the handshake and turns tcp into a Conn, with a new
 // session if it is encrypted.
-func shake(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (*Conn, Hello, error) {
+func shake(ctx context.Context, tcp Socket, me Hello, role byte) (*Conn, Hello, error) {
 	var id SessionID
 	enc, peer, err := introduce(ctx, tcp, me, role, func(c net.Conn, peer Hello) error {
 		if role == roleDial {
@@ -102,7 +128,7 @@ func shake(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (*Conn, H
 	if err != nil {
 		return nil, Hello{}, err
 	}
-	fd, err := takeTCP(tcp)
+	fd, err := takeSocket(tcp)
 	if err != nil {
 		return nil, Hello{}, err
 	}
@@ -114,7 +140,7 @@ func shake(ctx context.Context, tcp *net.TCPConn, me Hello, role byte) (*Conn, H
 
 // introduce runs our half of the handshake over tcp, which it closes on error, and
 // inside TLS agree after it. The stream is nil without credentials.
-func introduce(ctx context.Context, tcp *net.TCPConn, me Hello, role byte, agree func(net.Conn, Hello) error) (enc *tlsStream, peer Hello, err error) {
+func introduce(ctx context.Context, tcp Socket, me Hello, role byte, agree func(net.Conn, Hello) error) (enc *tlsStream, peer Hello, err error) {
 	half := greet
 	if role == roleAnswer {
 		half = answer
@@ -155,15 +181,18 @@ func shakeInside(c *tls.Conn, me Hello, half func(net.Conn, Hello) (Hello, error
 	return peer, err
 }
 
-// takeTCP takes the descriptor from the net package, whose poller must not know
+// takeSocket takes the descriptor from the net package, whose poller must not know
 // it any more.
-func takeTCP(tcp *net.TCPConn) (int, error) {
-	fd, err := sys.TakeFD(tcp)
+func takeSocket(c Socket) (int, error) {
+	_, isTCP := c.(*net.TCPConn)
+	fd, err := sys.TakeFD(c)
 	if err != nil {
-		tcp.Close()
 		return -1, fmt.Errorf("take connection: %w", err)
 	}
-	if err := errors.Join(sys.SetNonblock(fd, true), sys.SetNoDelay(fd, true)); err != nil {
+	if err = sys.SetNonblock(fd, true); err == nil && isTCP {
+		err = sys.SetNoDelay(fd, true)
+	}
+	if err != nil {
 		sys.Close(fd)
 		return -1, fmt.Errorf("set up connection: %w", err)
 	}

@@ -97,14 +97,14 @@ func newOnly(node uint16, id SessionID) (Ticket, bool) {
 // to go on. Errors are Dial's; a *HandshakeError means that there is nothing to go
 // on with: ErrSession that the peer has given it up.
 func (t Ticket) Redial(ctx context.Context, addr string, me Hello) (*Renewal, error) {
-	tcp, err := dialTCP(ctx, addr)
+	tcp, err := dialSocket(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	return t.renew(ctx, tcp, me)
 }
 
-func (t Ticket) renew(ctx context.Context, tcp *net.TCPConn, me Hello) (*Renewal, error) {
+func (t Ticket) renew(ctx context.Context, tcp Socket, me Hello) (*Renewal, error) {
 	var theirs claim
 	enc, _, err := introduce(ctx, tcp, me, roleDial, func(c net.Conn, peer Hello) (err error) {
 		theirs, err = propose(c, peer.Node, t)
@@ -119,7 +119,7 @@ func (t Ticket) renew(ctx context.Context, tcp *net.TCPConn, me Hello) (*Renewal
 // AnswerAgain shakes hands with a peer that Redials and takes tcp over, also on
 // error. find is asked for a Ticket of the session of that id with that node, and
 // may wait for the one who owns the Conn to Suspend it.
-func AnswerAgain(ctx context.Context, tcp *net.TCPConn, me Hello, find func(node uint16, id SessionID) (Ticket, bool)) (*Renewal, Hello, error) {
+func AnswerAgain(ctx context.Context, tcp Socket, me Hello, find func(node uint16, id SessionID) (Ticket, bool)) (*Renewal, Hello, error) {
 	var t Ticket
 	var theirs claim
 	known := func(node uint16, id SessionID) (Ticket, bool) {
@@ -139,8 +139,8 @@ func AnswerAgain(ctx context.Context, tcp *net.TCPConn, me Hello, find func(node
 	return r, peer, err
 }
 
-func renewal(tcp *net.TCPConn, enc *tlsStream, t Ticket, theirs claim) (*Renewal, error) {
-	fd, err := takeTCP(tcp)
+func renewal(tcp Socket, enc *tlsStream, t Ticket, theirs claim) (*Renewal, error) {
+	fd, err := takeSocket(tcp)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func renewOver(t *testing.T, ticket Ticket, dialer, answerer Hello, find func(ui
 	l := listen(t)
 	done := make(chan renewed)
 	go func() {
-		tcp, err := l.AcceptTCP(t.Context())
+		tcp, err := l.AcceptSocket(t.Context())
 		if err != nil {
 			done <- renewed{err: err}
 			return
@@ -166,10 +166,10 @@ func TestRenewalCutShort(t *testing.T) {
 	l := listen(t)
 	done := make(chan error, 1)
 	go func() {
-		tcp, err := l.AcceptTCP(t.Context())
+		tcp, err := l.AcceptSocket(t.Context())
 		if err == nil {
 			_, _, err = AnswerAgain(t.Context(), tcp, trusted(t, authority(), 0), func(uint16, SessionID) (Ticket, bool) {
-				tcp.SetLinger(0)
+				tcp.(*net.TCPConn).SetLinger(0)
 				tcp.Close()
 				return Ticket{}, false
 			})

@@ -138,6 +138,21 @@ func (s *schedule) tidy() {
 	}
 	for _, h := range s.lab.Hosts() {
 		s.onlyDaemons(h)
+		s.sees(h)
+	}
+}
+
+// sees waits until a host's daemon has heard of all others again: until then it
+// starts nothing there.
+func (s *schedule) sees(h *lab.Host) {
+	for end := time.Now().Add(clusterPatience); ; {
+		out, err := s.popcorn(h, "node", "ls")
+		if err == nil && !slices.ContainsFunc([]string{"silent", "suspect", "unreachable"}, func(state string) bool { return strings.Contains(out, state) }) {
+			return
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("%s does not see all nodes: %v\n%s", h.Name, err, out)
+		}
 	}
 }
 

@@ -129,9 +129,7 @@ func (s *schedule) judge(t *testing.T, r *round, harmless bool, code int, out, e
 // tidy makes the cluster whole again, and waits until nothing of the job is left.
 func (s *schedule) tidy() {
 	for _, h := range s.lab.Hosts() {
-		if err := h.PowerOn(); err != nil {
-			s.t.Fatal(err)
-		}
+		s.check(h.PowerOn())
 		if !s.serving(h) {
 			s.serve(h, "node", "serve")
 		}
@@ -140,6 +138,7 @@ func (s *schedule) tidy() {
 		s.onlyDaemons(h)
 		s.sees(h)
 	}
+	s.program = s.put(guest(s.t, "records")) // its host may have been off
 }
 
 // sees waits until a host's daemon has heard of all others again: until then it

@@ -9,6 +9,7 @@ import (
 const (
 	mayMove   = 1
 	moveFixed = 2
+	dontUnmap = 4
 )
 
 func (o *origin) mremap(args [6]uint64, do func() uint64, done func(uint64, bool)) {
@@ -19,9 +20,9 @@ func (o *origin) mremap(args [6]uint64, do func() uint64, done func(uint64, bool
 		rs = append(rs, rangeOf(args[4], args[2]))
 	}
 	o.keeping(rs, func() uint64 {
-		ret := do()
-		if ret == errno(sys.EFAULT) {
-			ret = o.movePieces(from, args)
+		ret, several := o.movePieces(from, args)
+		if !several {
+			ret = do()
 		}
 		if failed(ret) {
 			return ret
@@ -53,30 +54,38 @@ func (o *origin) pieces(r vm.Range) []vm.Range {
 	return out
 }
 
-// movePieces makes an mremap of r piece by piece, which the kernel has refused to
-// make at once (EFAULT): it takes one mapping, and we may have made several of it.
-func (o *origin) movePieces(r vm.Range, args [6]uint64) uint64 {
-	refused := errno(sys.EFAULT)
+// movePieces makes an mremap of r piece by piece if we have made several mappings of
+// what is one to the program; several is false otherwise. The kernel moves one mapping
+// at a time; since 6.17 several, but it stops with EFAULT, the first of them moved, when
+// it comes to one under a userfaultfd (vma_multi_allowed, mm/mremap.c).
+func (o *origin) movePieces(r vm.Range, args [6]uint64) (ret uint64, several bool) {
 	size := uint64(vm.Addr(args[2]).Up())
 	tail := vm.Range{Start: r.Start + vm.Addr(size), End: r.End}
 	r.End = min(r.End, tail.Start)
 	ps := o.pieces(r)
-	if len(ps) < 2 || args[3]&^(mayMove|moveFixed) != 0 {
-		return refused
+	if len(ps) < 2 || args[3]&^(mayMove|moveFixed|dontUnmap) != 0 || args[3]&dontUnmap != 0 && size != r.Size() {
+		return 0, false
 	}
 	if !tail.Empty() {
 		o.byButler(sys.SYS_MUNMAP, [6]uint64{uint64(tail.Start), tail.Size()})
 	}
+	return o.move(r, size, ps, args), true
+}
+
+// move moves the pieces of r, which shall have size bytes.
+func (o *origin) move(r vm.Range, size uint64, ps []vm.Range, args [6]uint64) uint64 {
 	last := ps[len(ps)-1]
 	more := size - r.Size()
 	to := args[4]
 	if args[3]&moveFixed == 0 {
-		ret := o.byButler(sys.SYS_MREMAP, [6]uint64{uint64(last.Start), last.Size(), last.Size() + more})
-		if !failed(ret) {
-			return uint64(r.Start) // it could grow where it is
-		}
-		if args[3]&mayMove == 0 {
-			return ret
+		if args[3]&dontUnmap == 0 {
+			ret := o.byButler(sys.SYS_MREMAP, [6]uint64{uint64(last.Start), last.Size(), last.Size() + more})
+			if !failed(ret) {
+				return uint64(r.Start) // it could grow where it is
+			}
+			if args[3]&mayMove == 0 {
+				return ret
+			}
 		}
 		to = o.byButler(sys.SYS_MMAP, [6]uint64{0, size, 0, sys.MAP_PRIVATE | sys.MAP_ANONYMOUS | sys.MAP_NORESERVE, ^uint64(0)})
 		if failed(to) {
@@ -89,7 +98,7 @@ func (o *origin) movePieces(r vm.Range, args [6]uint64) uint64 {
 			grown += more
 		}
 		at := to + uint64(p.Start-r.Start)
-		ret := o.byButler(sys.SYS_MREMAP, [6]uint64{uint64(p.Start), p.Size(), grown, mayMove | moveFixed, at})
+		ret := o.byButler(sys.SYS_MREMAP, [6]uint64{uint64(p.Start), p.Size(), grown, mayMove | moveFixed | args[3]&dontUnmap, at})
 		if failed(ret) {
 			return ret
 		}

@@ -54,7 +54,11 @@ static void across(void)
 	CHECK(to != MAP_FAILED && to != p && to[PAGE] == 'l' && to[5 * PAGE] == 0 && to[599 * PAGE] == 0);
 	to[4 * PAGE] = 'r';
 	CHECK(mremap(to, 600 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p) == p && p[PAGE] == 'l');
-	CHECK(munmap(m, 3 * chunk) == 0);
+	/* The same where the side that was used is the second, and nothing grows. */
+	p[10 * PAGE + chunk] = 's';
+	to = mmap(NULL, 20 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(mremap(p - PAGE + chunk, 20 * PAGE, 20 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to && to[11 * PAGE] == 's' && to[PAGE] == 0);
+	CHECK(munmap(m, 3 * chunk) == 0 && munmap(to, 20 * PAGE) == 0);
 }
 
 int main(int argc, char **argv)

@@ -50,7 +50,7 @@ var troubles = []trouble{
 	{name: "cut", cause: (*schedule).cut},
 	{name: "cut one way", cause: (*schedule).cutOneWay},
 	{name: "unplug", cause: (*schedule).unplug},
-	{name: "reset", cause: (*schedule).reset},
+	{name: "reset", cause: (*schedule).reset, harmless: true},
 	{name: "late", cause: (*schedule).late, harmless: true},
 	{name: "lossy", cause: (*schedule).lossy, harmless: true},
 	{name: "reboot", cause: (*schedule).reboot},

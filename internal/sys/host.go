@@ -1,6 +1,12 @@
 package sys
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // KernelRelease is the running kernel's, as uname -r prints it.
 func KernelRelease() string {
@@ -18,4 +24,20 @@ func MemoryTotal() uint64 {
 		return 0
 	}
 	return i.Totalram * uint64(i.Unit)
+}
+
+// MemoryAvailable is how much memory in bytes a new program could have without
+// the machine swapping, as the kernel estimates it: MemAvailable in proc(5).
+func MemoryAvailable() uint64 {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "\nMemAvailable:")
+	kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	n, err := strconv.ParseUint(kib, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n << 10
 }

@@ -1,9 +1,11 @@
 package sys
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -158,4 +160,17 @@ func PeerCredFD(fd int) (Cred, error) {
 		return Cred{}, err
 	}
 	return Cred{PID: int(u.Pid), UID: u.Uid, GID: u.Gid}, nil
+}
+
+// UserTimeout is a control function for net.Dialer: a connection whose peer has
+// acknowledged nothing for d, while something was sent, is ended by the kernel
+// (TCP_USER_TIMEOUT, tcp(7)).
+func UserTimeout(d time.Duration) func(network, address string, c syscall.RawConn) error {
+	return func(_, _ string, c syscall.RawConn) error {
+		var set error
+		err := c.Control(func(fd uintptr) {
+			set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+		})
+		return errors.Join(err, set)
+	}
 }

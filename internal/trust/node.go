@@ -23,7 +23,8 @@ type Node struct {
 	cert atomic.Pointer[tls.Certificate] // a renewed one takes the place of the old
 	now  func() time.Time
 
-	revoked atomic.Pointer[[]string] // sorted
+	revoked  atomic.Pointer[[]string] // sorted
+	revision atomic.Uint64            // of revoked
 }
 
 // Load reads a node's identity; ErrNoIdentity when dir has none.
@@ -126,8 +127,12 @@ func (n *Node) SetRevoked(serials []string) error {
 		return nil
 	}
 	n.revoked.Store(&serials)
+	n.revision.Add(1)
 	return n.dir.WriteJSON(revokedFile, serials)
 }
+
+// Revision changes whenever the list of certificates not to be believed does.
+func (n *Node) Revision() uint64 { return n.revision.Load() }
 
 // VerifyClient tells who a client is whose certificates came in a handshake. It
 // is to be asked for every request too: connections outlive certificates.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -408,6 +409,64 @@ func TestClusterDrains(t *testing.T) {
 	c.must(a, "node", "drain", "b", "--undo")
 	if code, _, errs := c.end(c.run([]string{"-H", "b", "--on", "1"}, "/bin/true"), clusterPatience); code != 0 {
 		t.Errorf("after the drain was undone: exit code %d: %s", code, errs)
+	}
+}
+
+// untilListed waits until node ls on h has a row with these words.
+func (c *cluster) untilListed(h *lab.Host, words ...string) {
+	c.t.Helper()
+	for end := time.Now().Add(clusterPatience); ; time.Sleep(20 * time.Millisecond) { // nothing signals an opinion
+		out, err := c.popcorn(h, "node", "ls")
+		for _, line := range strings.Split(out, "\n") {
+			if containsAll(strings.Fields(line), words) {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			c.t.Fatalf("on %s no row with %v: %v\n%s", h.Name, words, err, out)
+		}
+	}
+}
+
+// TestClusterKnowsWhoLives: a host that is cut off is unreachable to both sides, and
+// alive again to both when it is not; changes reach members while the first node is
+// down, and the first node when it is back.
+func TestClusterKnowsWhoLives(t *testing.T) {
+	c := newCluster(t, 3)
+	a, b, d := c.lab.Host("a"), c.lab.Host("b"), c.lab.Host("c")
+	for _, h := range c.lab.Hosts() {
+		c.untilListed(a, h.Name, "alive")
+	}
+	if out := c.must(a, "check", "b", "c"); strings.Count(out, " ok ") != 2 {
+		t.Errorf("check of two nodes that are well:\n%s", out)
+	}
+	b.Unplug()
+	c.untilListed(a, "b", "unreachable")
+	c.untilListed(d, "b", "unreachable")
+	c.untilListed(b, "a", "unreachable")
+	var exit *exec.ExitError
+	if out, err := c.popcorn(a, "check", "b"); !errors.As(err, &exit) || exit.ExitCode() != 4 {
+		t.Errorf("check of a node that is cut off: %v\n%s", err, out)
+	}
+	b.Plug()
+	c.untilListed(a, "b", "alive")
+	c.untilListed(b, "a", "alive")
+	if err := a.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	c.must(b, "node", "drain", "b")
+	c.untilListed(d, "b", "draining")
+	c.must(d, "node", "label", "b", "rack=7")
+	c.untilListed(d, "b", "rack=7")
+	c.untilListed(d, "a", "unreachable")
+	if err := a.PowerOn(); err != nil {
+		t.Fatal(err)
+	}
+	c.serve(a, "node", "serve")
+	c.untilListed(a, "b", "draining", "rack=7")
+	c.must(a, "node", "drain", "b", "--undo")
+	if code, _, errs := c.end(c.run([]string{"-H", "b,c", "--on", "c"}, "/bin/true"), clusterPatience); code != 0 {
+		t.Errorf("run --on a host by name: exit code %d: %s", code, errs)
 	}
 }
 

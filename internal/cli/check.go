@@ -5,19 +5,31 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"popcorn/internal/node"
 	"popcorn/internal/sys"
 )
 
 func newCheck() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "check",
-		Short: "Tell whether this machine can run popcorn, and how to mend what is missing",
+		Use:   "check [--json] [NODE...]",
+		Short: "Tell whether machines can run popcorn, and how to mend what is missing",
 		Long: `check tries what popcorn needs of the kernel and of its own rights. It exits with
-1 when something required is missing.`,
-		Args:              localOnly,
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+1 when something required is missing.
+
+With nodes of the cluster, NODE... or lists as run -H takes, it has the same tried
+there for this user, compares processors and versions, and measures the way there:
+round trip, difference of clocks, and bandwidth of one connection, in a second or
+two for each. It exits with 4 when a node is unreachable, else with 1 when one
+lacks something required. What is not as it should be is listed with what to do.`,
+		Example: `  popcorn check
+  popcorn check b c
+  popcorn check 'node[1-8]' --json`,
+		ValidArgsFunction: completeAllNodes,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return checkOf(cmd, args, asJSON)
+			}
 			return check(cmd.OutOrStdout(), sys.Probes(), asJSON)
 		},
 	}
@@ -25,62 +37,36 @@ func newCheck() *cobra.Command {
 	return cmd
 }
 
-func localOnly(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usagef("check of other nodes is not there yet: run popcorn check at node %s", args[0])
-	}
-	return nil
-}
-
-// finding is the answer to one probe.
-type finding struct {
-	Name     string `json:"name"`
-	OK       bool   `json:"ok"`
-	Required bool   `json:"required"`
-	Since    string `json:"since"`
-	Need     string `json:"need"`
-	Problem  string `json:"problem,omitempty"`
-}
-
 func check(w io.Writer, probes []sys.Probe, asJSON bool) error {
-	found := []finding{}
-	missing := 0
-	for _, p := range probes {
-		f := finding{Name: p.Name, OK: true, Required: p.Required, Since: p.Since, Need: p.Need}
-		if err := p.Check(); err != nil {
-			f.OK, f.Problem = false, err.Error()
-			if p.Required {
-				missing++
-			}
-		}
-		found = append(found, f)
-	}
+	found := node.Examine(probes)
 	if err := printFindings(w, found, asJSON); err != nil {
 		return err
 	}
-	if missing > 0 {
+	if missing := (node.Survey{Findings: found.Probes}).Missing(); missing > 0 {
 		return exitf(exitFailed, "%d of the things popcorn requires are missing here", missing)
 	}
 	return nil
 }
 
-func printFindings(w io.Writer, found []finding, asJSON bool) error {
+func printFindings(w io.Writer, found node.Findings, asJSON bool) error {
 	if asJSON {
-		return printJSON(w, struct {
-			Version int       `json:"version"`
-			Probes  []finding `json:"probes"`
-		}{1, found})
+		return printJSON(w, found)
 	}
 	rows := [][]string{{"FEATURE", "LINUX", "STATE", "WHY, OR WHAT TO DO"}}
-	for _, f := range found {
-		state, text := "ok", f.Need
-		switch {
-		case !f.OK && f.Required:
-			state, text = "MISSING", f.Problem
-		case !f.OK:
-			state, text = "absent", f.Problem+"; without it: "+f.Need
-		}
+	for _, f := range found.Probes {
+		state, text := stateOf(f)
 		rows = append(rows, []string{f.Name, f.Since, state, text})
 	}
 	return table(w, rows)
+}
+
+// stateOf is how a table tells of a finding.
+func stateOf(f node.Finding) (state, text string) {
+	switch {
+	case f.OK:
+		return "ok", f.Need
+	case f.Required:
+		return "MISSING", f.Problem
+	}
+	return "absent", f.Problem + "; without it: " + f.Need
 }

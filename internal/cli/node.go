@@ -37,14 +37,15 @@ first node founds the cluster; others join with a token it makes.`,
 			return usagef("unknown verb %q; see popcorn node --help", "node "+args[0])
 		},
 	}
-	cmd.AddCommand(newNodeServe(), newNodeToken(), newNodeJoin(), newNodeLs(), newNodeLeave(), newNodeDrain())
+	cmd.AddCommand(newNodeServe(), newNodeToken(), newNodeJoin(), newNodeLs(), newNodeLeave(), newNodeDrain(), newNodeLabel())
 	return cmd
 }
 
 // nodeFlags are what serve and join may be told of the node.
 type nodeFlags struct {
 	node.Config
-	file string
+	file   string
+	format string // of the log
 }
 
 func (f *nodeFlags) add(cmd *cobra.Command) {
@@ -52,11 +53,23 @@ func (f *nodeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Advertise, "advertise", "", "the `ADDR` other nodes find this one at, with or without a port")
 	cmd.Flags().StringVar(&f.Name, "name", "", "the `NAME` of this node (default the host's)")
 	cmd.Flags().StringVar(&f.State, "state", "", "keep keys and certificates in `DIR` (default /var/lib/popcorn for root)")
+	cmd.Flags().StringVar(&f.format, "log-format", "", "write the log as `FORMAT` text, the default, or json")
 	cmd.Flags().StringVar(&f.file, "config", "", "read settings from `FILE` (default "+node.ConfigFile+")")
 }
 
 // config is what is in force: flags, then the file.
 func (f *nodeFlags) config(stderr io.Writer) (node.Config, error) {
+	c, err := f.settings()
+	if err != nil {
+		return c, err
+	}
+	c.Reload = f.settings
+	c.Log, err = newLog(stderr, c.LogFormat)
+	return c, err
+}
+
+// settings are config's without what goes on while the daemon runs.
+func (f *nodeFlags) settings() (node.Config, error) {
 	c, err := node.LoadConfig(f.file)
 	if err != nil {
 		return c, err
@@ -65,9 +78,19 @@ func (f *nodeFlags) config(stderr io.Writer) (node.Config, error) {
 	c.Advertise = cmp.Or(f.Advertise, c.Advertise)
 	c.Name = cmp.Or(f.Name, c.Name)
 	c.State = cmp.Or(f.State, c.State)
+	c.LogFormat = cmp.Or(f.format, c.LogFormat)
 	c.Version = version
-	c.Log = slog.New(slog.NewTextHandler(stderr, nil))
 	return c, absolute(&c.State)
+}
+
+func newLog(w io.Writer, format string) (*slog.Logger, error) {
+	switch format {
+	case "", "text":
+		return slog.New(slog.NewTextHandler(w, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
+	}
+	return nil, usagef("--log-format %s: text and json are known", format)
 }
 
 func newNodeServe() *cobra.Command {
@@ -77,7 +100,8 @@ func newNodeServe() *cobra.Command {
 		Short: "Run the daemon of this node, founding a cluster if it is in none",
 		Long: `serve runs the daemon until it gets SIGTERM or SIGINT; a second one ends it at once.
 With an empty state directory it founds a cluster of one node. What it is told by
-flags then, or at node join, it remembers. Logs go to standard error.`,
+flags then, or at node join, it remembers. Logs go to standard error. SIGHUP has it
+read its configuration file again.`,
 		Args:              exactly(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -264,21 +288,23 @@ func listNodes(ctx context.Context, out io.Writer, c *node.Client, quiet, asJSON
 }
 
 func nodeTable(w io.Writer, members []node.Member, now time.Time) error {
-	rows := [][]string{{"NAME", "ADDRESS", "STATE", "SINCE", "ROLE", "ARCH", "CPUS", "MEMORY", "KERNEL", "POPCORN"}}
+	rows := [][]string{{"NAME", "ADDRESS", "STATE", "SINCE", "ROLE", "ARCH", "CPUS", "MEMORY", "FREE", "KERNEL", "POPCORN", "LABELS"}}
 	for _, m := range members {
 		role := "member"
 		if m.Founder {
 			role = "founder"
 		}
-		cpus, memory := "-", "-" // of a node that has not told yet
+		cpus, memory, free := "-", "-", "-" // of a node that has not told yet
 		if m.CPUs > 0 {
-			cpus, memory = strconv.Itoa(m.CPUs), fmt.Sprintf("%.1f GiB", float64(m.Memory)/(1<<30))
+			cpus, memory, free = strconv.Itoa(m.CPUs), gib(m.Memory), gib(m.Free)
 		}
-		rows = append(rows, []string{m.Name, m.Address, string(m.State), age(now.Sub(m.Since)), role, dash(m.Arch), cpus, memory,
-			dash(m.Kernel), dash(m.Version)})
+		rows = append(rows, []string{m.Name, m.Address, string(m.State), age(now.Sub(m.Since)), role, dash(m.Arch), cpus, memory, free,
+			dash(m.Kernel), dash(m.Version), dash(labelsText(m.Labels))})
 	}
 	return table(w, rows)
 }
+
+func gib(n uint64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }
 
 func newNodeLeave() *cobra.Command {
 	return &cobra.Command{
@@ -305,6 +331,11 @@ func completeNodes(cmd *cobra.Command, args []string, _ string) ([]string, cobra
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	return completeAllNodes(cmd, nil, "")
+}
+
+// completeAllNodes offers them as every argument.
+func completeAllNodes(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
 	defer cancel()
 	c, err := node.Local(ctx)

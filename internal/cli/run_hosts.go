@@ -67,14 +67,14 @@ func placeHosts(s *job.Spec, self node.Member, members []node.Member, list []hos
 	}
 	s.Hosts, s.Slots = []job.Host{home}, []int{0}
 	for _, l := range list {
-		i := slices.IndexFunc(members, func(m node.Member) bool { return isCalled(m, l.name) })
-		if i < 0 {
-			return fmt.Errorf("%s is no node of this cluster; popcorn node ls lists them: %w", l.name, node.ErrNoSuchNode)
-		}
-		if err := members[i].Usable(); err != nil {
+		m, err := memberCalled(members, l.name)
+		if err != nil {
 			return err
 		}
-		h, err := hostOf(members[i])
+		if err := m.Usable(); err != nil {
+			return err
+		}
+		h, err := hostOf(m)
 		if err != nil {
 			return err
 		}
@@ -98,6 +98,15 @@ func hostOf(m node.Member) (job.Host, error) {
 		return job.Host{}, fmt.Errorf("address of node %s: %w", m.Name, err)
 	}
 	return job.Host{Name: m.Name, IP: ip}, nil
+}
+
+// memberCalled finds the member that word means. One that has left is none.
+func memberCalled(members []node.Member, word string) (node.Member, error) {
+	i := slices.IndexFunc(members, func(m node.Member) bool { return isCalled(m, word) && m.State != node.Left })
+	if i < 0 {
+		return node.Member{}, fmt.Errorf("%s is no node of this cluster; popcorn node ls lists them: %w", word, node.ErrNoSuchNode)
+	}
+	return members[i], nil
 }
 
 // isCalled tells whether word means node m: its name, or its address.

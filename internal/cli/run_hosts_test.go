@@ -17,7 +17,7 @@ func TestHostsBecomeNodes(t *testing.T) {
 	}
 	here := member("here", "10.0.0.1")
 	silent := member("quiet", "10.0.0.9")
-	silent.State = node.Silent
+	silent.State = node.Unreachable
 	draining := member("leaving", "10.0.0.8")
 	draining.State = node.Draining
 	members := []node.Member{here, member("b", "10.0.0.2"), member("c", "10.0.0.3"), silent, draining}

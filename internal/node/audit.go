@@ -35,7 +35,8 @@ const strangersAMinute = 60
 
 // audit is the log of what was asked of the daemon. It only ever grows.
 type audit struct {
-	log *slog.Logger
+	log   *slog.Logger
+	meter *meter
 
 	mu        sync.Mutex
 	file      *os.File
@@ -43,12 +44,12 @@ type audit struct {
 	strangers int
 }
 
-func openAudit(dir trust.Dir, log *slog.Logger) (*audit, error) {
+func openAudit(dir trust.Dir, meter *meter, log *slog.Logger) (*audit, error) {
 	f, err := os.OpenFile(dir.Path(auditFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
-	return &audit{log: log, file: f}, nil
+	return &audit{log: log, meter: meter, file: f}, nil
 }
 
 func (a *audit) close() error { return a.file.Close() }
@@ -103,6 +104,7 @@ func (a *audit) Write(line []byte) (int, error) {
 }
 
 func (a *audit) roomForStranger() bool {
+	a.meter.strangers.Inc()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if now := time.Now(); now.Sub(a.minute) > time.Minute {
@@ -114,7 +116,7 @@ func (a *audit) roomForStranger() bool {
 
 // interceptor refuses what is newer than us, gives errors their codes, and
 // writes down whatever changed something or was refused.
-func (a *audit) interceptor() connect.Interceptor {
+func (a *audit) interceptor(meter *meter) connect.Interceptor {
 	return connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			what := req.Spec().Procedure[strings.LastIndexByte(req.Spec().Procedure, '/')+1:]
@@ -123,6 +125,7 @@ func (a *audit) interceptor() connect.Interceptor {
 			if err == nil {
 				reply, err = next(ctx, req)
 			}
+			meter.call(what, err)
 			if res, _ := result(err); res == "refused" || !quiet[what] && !onlyAsks(req.Any()) {
 				a.done(ctx, what, objectOf(req.Any()), err)
 			}
@@ -132,7 +135,7 @@ func (a *audit) interceptor() connect.Interceptor {
 }
 
 // quiet are the calls that change nothing.
-var quiet = map[string]bool{"Self": true, "Members": true, "Announce": true}
+var quiet = map[string]bool{"Self": true, "Members": true, "Announce": true, "Check": true, "CheckHere": true, "Echo": true}
 
 // onlyAsks are the calls that change nothing as they were made.
 func onlyAsks(req any) bool {
@@ -164,6 +167,10 @@ func objectOf(req any) string {
 		return drainObject(r.GetAction(), "node "+cmp.Or(r.GetNode(), "of its own"))
 	case *api.DrainHereRequest:
 		return drainObject(r.GetAction(), "this node")
+	case *api.LabelRequest:
+		return "node " + cmp.Or(r.GetNode(), "of its own")
+	case *api.CheckRequest:
+		return "node " + r.GetNode()
 	case *api.JoinRequest:
 		return "node " + r.GetSelf().GetName()
 	}

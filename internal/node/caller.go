@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	dialTimeout = 5 * time.Second
+	dialTimeout = 10 * time.Second
 	callTimeout = 30 * time.Second
 	// forwardTimeout is for a call made on behalf of another.
 	forwardTimeout = 20 * time.Second

@@ -123,6 +123,16 @@ func (c *Client) drain(ctx context.Context, name string, action api.DrainAction)
 	return Drained{int(reply.GetState().GetLeft()), reply.GetState().GetDraining()}, nil
 }
 
+// Label changes the labels of a node, with an empty name of this one, and returns
+// those it has then. ErrNoSuchNode, ErrUnreachable and ErrRefused are told apart.
+func (c *Client) Label(ctx context.Context, name string, set map[string]string, unset []string) (map[string]string, error) {
+	reply, err := c.calls.Label(ctx, &api.LabelRequest{ApiVersion: api.Version, Node: name, Set: set, Unset: unset})
+	if err != nil {
+		return nil, fromWire(err, c.lost)
+	}
+	return reply.Labels, nil
+}
+
 // StartDeputy starts a deputy of the calling user at a node. It reads config
 // from descriptor 3. ErrNoSuchNode, ErrUnreachable and ErrRefused are told apart.
 func (c *Client) StartDeputy(ctx context.Context, nodeName string, config []byte) error {

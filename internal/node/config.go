@@ -32,11 +32,20 @@ type Config struct {
 	DrainOnStop  bool          `toml:"drain_on_stop"` // empty the node before the daemon ends
 	DrainTimeout time.Duration `toml:"drain_timeout"` // bounds that
 
-	Socket  string        `toml:"-"` // of the users of this host
-	Version string        `toml:"-"` // of popcorn
-	Log     *slog.Logger  `toml:"-"`
-	Deputy  []string      `toml:"-"` // program and arguments of a deputy
-	Beat    time.Duration `toml:"-"` // how often members announce themselves
+	// Gossip, at the founding node, says whether the members of the cluster gossip;
+	// without a word they do. Else they ask the founding node only.
+	Gossip *bool `toml:"gossip"`
+
+	Metrics   string `toml:"metrics"`    // HOST:PORT of /metrics and /healthz; empty: nowhere
+	LogFormat string `toml:"log_format"` // text or json
+
+	Socket  string                 `toml:"-"` // of the users of this host
+	Version string                 `toml:"-"` // of popcorn
+	Log     *slog.Logger           `toml:"-"`
+	Reload  func() (Config, error) `toml:"-"` // what SIGHUP asks for
+	Deputy  []string               `toml:"-"` // program and arguments of a deputy
+	Check   []string               `toml:"-"` // of what prints Findings
+	Beat    time.Duration          `toml:"-"` // how often members look who lives
 }
 
 // ConfigFile is read when no other is named, if it is there.
@@ -54,24 +63,31 @@ func LoadConfig(path string) (Config, error) {
 		return c, fmt.Errorf("read configuration: %w", err)
 	case len(meta.Undecoded()) > 0:
 		return c, fmt.Errorf("read %s: unknown key %q; known are state, listen, advertise, name, allow_users, allow_root, "+
-			"drain_on_stop and drain_timeout", cmp.Or(path, ConfigFile), meta.Undecoded()[0].String())
+			"drain_on_stop, drain_timeout, gossip, metrics and log_format", cmp.Or(path, ConfigFile), meta.Undecoded()[0].String())
+	case c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json":
+		return c, fmt.Errorf("read %s: log_format %q: text and json are known", cmp.Or(path, ConfigFile), c.LogFormat)
 	case c.DrainTimeout < 0:
 		return c, fmt.Errorf("read %s: drain_timeout %v: want a time to wait, as in \"60s\"", cmp.Or(path, ConfigFile), c.DrainTimeout)
 	}
 	return c, nil
 }
 
+func (c *Config) gossips() bool { return c.Gossip == nil || *c.Gossip }
+
 // fill puts defaults where nothing was said.
 func (c *Config) fill() {
 	c.State = cmp.Or(c.State, defaultState())
 	c.Socket = cmp.Or(c.Socket, ownSocket())
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, time.Minute)
-	c.Beat = cmp.Or(c.Beat, 2*time.Second)
+	c.Beat = cmp.Or(c.Beat, time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if len(c.Deputy) == 0 {
 		c.Deputy = []string{"/proc/self/exe", "deputy"}
+	}
+	if len(c.Check) == 0 {
+		c.Check = []string{"/proc/self/exe", "check", "--json"}
 	}
 }
 

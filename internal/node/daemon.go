@@ -15,24 +15,28 @@ import (
 
 // Daemon is a running node.
 type Daemon struct {
+	mu       sync.Mutex // of cfg
 	cfg      Config
 	log      *slog.Logger
 	state    *state
 	id       *trust.Node
 	self     Member // as it began
 	audit    *audit
+	meter    *meter
 	deputies *deputies
 	drain    *drain
-	members  membership
+	members  *membership
 
-	// At the founding node the first three, at others the fourth.
+	// At the founding node only.
 	auth     *trust.Authority
 	ruling   sync.Mutex // who is in: one change at a time, or one that is removed renews its certificate meanwhile
 	registry *registry
-	follower *follower
+
+	surveying chan struct{} // holds one: who measures a link
 
 	servers servers
 	cancel  context.CancelFunc
+	part    func()         // ends membership and what it has open at the servers
 	wg      sync.WaitGroup // membership, deputies, servers
 	over    chan error     // a server that failed, or nil when the node has left
 }
@@ -48,7 +52,8 @@ func Start(cfg Config) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{cfg: cfg, log: cfg.Log, state: st, over: make(chan error, 4)}
+	d := &Daemon{cfg: cfg, log: cfg.Log, state: st, meter: newMeter(), surveying: make(chan struct{}, 1),
+		over: make(chan error, 4)}
 	if err := d.start(); err != nil {
 		return nil, errors.Join(err, d.release())
 	}
@@ -70,7 +75,7 @@ func (d *Daemon) start() error {
 		return err
 	}
 	d.id = id
-	if d.audit, err = openAudit(d.state.dir, d.log); err != nil {
+	if d.audit, err = openAudit(d.state.dir, d.meter, d.log); err != nil {
 		return err
 	}
 	if answers(d.cfg.Socket) {
@@ -97,6 +102,9 @@ func (d *Daemon) start() error {
 	if d.servers.unix, err = listenLocal(d.cfg.Socket); err != nil {
 		return err
 	}
+	if err := d.listenMetrics(); err != nil {
+		return err
+	}
 	if err := d.drain.resume(); err != nil {
 		return err
 	}
@@ -105,33 +113,56 @@ func (d *Daemon) start() error {
 }
 
 func (d *Daemon) openMembership(rec record) error {
-	if rec.Founder != "" {
-		var err error
-		d.follower, err = newFollower(d.state.dir, d.id, d.self, rec, d.cfg)
-		d.members = d.follower
+	dir, err := openDirectory(d.state.dir, d.id)
+	if err != nil {
 		return err
 	}
+	own, err := newSpeaker(d.state.dir, d.id, d.self)
+	if err != nil {
+		return err
+	}
+	m := &membership{directory: dir, speaker: own, views: newViews(), news: make(chan struct{}, 1), beat: d.cfg.Beat, log: d.log}
+	m.gossip = newGossip(m, d.id, d.self.Name, d.log)
+	m.seen.Store(time.Now().UnixNano())
+	d.members = m
+	if rec.Founder != "" {
+		m.hint = Member{Name: rec.Founder, Address: rec.Authority, State: Unreachable, Since: time.Now(), Founder: true}
+		m.follower = newFollower(m, d.id, rec, d.log)
+	} else if err := d.openAuthority(); err != nil {
+		return err
+	}
+	m.tell()
+	return nil
+}
+
+func (d *Daemon) openAuthority() error {
 	var err error
 	if d.auth, err = trust.OpenAuthority(d.state.dir); err != nil {
 		return err
 	}
-	if d.registry, err = openRegistry(d.state.dir, d.cfg.Beat, d.self); err != nil {
+	if err := d.id.SetRevoked(d.auth.Revoked()); err != nil {
 		return err
 	}
-	d.members = d.registry
-	return d.id.SetRevoked(d.auth.Revoked())
+	d.registry, err = openRegistry(d.auth, d.members, !d.cfg.gossips())
+	return err
 }
 
 // run starts all that goes on until Close.
 func (d *Daemon) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
+	member, leave := context.WithCancel(ctx)
+	gone := make(chan struct{})
+	d.part = func() { leave(); <-gone }
 	d.servers.build(d)
 	jobs := []func(){
-		func() { d.members.run(ctx) },
+		func() { defer close(gone); d.members.run(member) },
 		func() { d.deputies.run(ctx) },
 		func() { d.over <- d.servers.serveLocal() },
 		func() { d.over <- d.servers.servePeers() },
+	}
+	if d.servers.metricsAt != nil {
+		jobs = append(jobs, func() { d.over <- d.servers.serveMetrics() })
 	}
 	if d.auth != nil {
 		jobs = append(jobs, func() { d.renewOwn(ctx) })
@@ -161,14 +192,7 @@ func (d *Daemon) renewOwn(ctx context.Context) {
 }
 
 // Self is this node.
-func (d *Daemon) Self() Member {
-	for _, m := range d.members.List() {
-		if m.Name == d.self.Name {
-			return m
-		}
-	}
-	return d.self
-}
+func (d *Daemon) Self() Member { return d.members.own() }
 
 // Wait returns when ctx ends, when the node has left its cluster, or with the
 // error of what failed.
@@ -184,6 +208,7 @@ func (d *Daemon) Wait(ctx context.Context) error {
 // Close ends the daemon: requests under way may finish for a moment, deputies
 // live on.
 func (d *Daemon) Close() error {
+	d.part()
 	err := d.servers.shutdown(closeGrace)
 	d.cancel()
 	d.wg.Wait()
@@ -199,27 +224,38 @@ func Serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if err := notify("READY=1"); err != nil {
-		d.log.Warn(err.Error())
-	}
-	err = d.Wait(ctx)
-	if e := notify("STOPPING=1"); e != nil {
-		d.log.Warn(e.Error())
-	}
-	if ctx.Err() != nil && d.cfg.DrainOnStop {
-		err = errors.Join(err, d.drainBeforeEnd())
+	d.inform("READY=1")
+	err = d.attend(ctx)
+	d.inform("STOPPING=1")
+	if on, within := d.drainSettings(); ctx.Err() != nil && on {
+		err = errors.Join(err, d.drainBeforeEnd(within))
 	}
 	d.log.Info("node ends", "name", d.self.Name)
 	return errors.Join(err, d.Close())
 }
 
+// attend does what the service manager and SIGHUP ask for until the daemon is to
+// end.
+func (d *Daemon) attend(ctx context.Context) error {
+	own, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { d.reloads(own) })
+	wg.Go(func() { d.guard(own, watchdog()) })
+	defer wg.Wait()
+	defer cancel()
+	return d.Wait(ctx)
+}
+
+func (d *Daemon) drainSettings() (on bool, within time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cfg.DrainOnStop, d.cfg.DrainTimeout
+}
+
 // drainBeforeEnd empties this node for a bounded time. The service manager is
 // told to bear with it for that long.
-func (d *Daemon) drainBeforeEnd() error {
-	within := d.cfg.DrainTimeout
-	if err := notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (within + 2*closeGrace).Microseconds())); err != nil {
-		d.log.Warn(err.Error())
-	}
+func (d *Daemon) drainBeforeEnd(within time.Duration) error {
+	d.inform(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (within + 2*closeGrace).Microseconds()))
 	if err := d.drain.stop(within); err != nil {
 		return fmt.Errorf("empty this node: %w", err)
 	}

@@ -80,16 +80,16 @@ func identity(uid, gid uint32) (*sys.Identity, error) {
 // deputies starts deputies, and collects them when they end while we live. They are
 // not ours otherwise: the daemon's end does not end them.
 type deputies struct {
-	argv   []string // program and arguments
-	mark   string   // their last argument: our state directory
-	policy policy
-	log    *slog.Logger
-	kick   chan struct{}
+	argv []string // program and arguments
+	mark string   // their last argument: our state directory
+	log  *slog.Logger
+	kick chan struct{}
 
 	// door is held, for reading, until a new deputy can be seen in /proc: whoever
 	// shuts it misses none.
 	door    sync.RWMutex
 	refusal error // not nil: nobody is let in
+	policy  policy
 
 	mu   sync.Mutex
 	pids map[int]uint32 // the user of each that runs
@@ -137,6 +137,13 @@ func (a *deputies) shut(err error) {
 	a.door.Lock()
 	defer a.door.Unlock()
 	a.refusal = err
+}
+
+// govern changes the policy. Deputies that are here stay.
+func (a *deputies) govern(p policy) {
+	a.door.Lock()
+	defer a.door.Unlock()
+	a.policy = p
 }
 
 func (a *deputies) spawn(cred *sys.Identity, config []byte) (int, error) {

@@ -31,7 +31,7 @@ type drainRecord struct {
 type drain struct {
 	dir      trust.Dir
 	deputies *deputies
-	members  membership
+	members  *membership
 	log      *slog.Logger
 	name     string
 
@@ -41,7 +41,7 @@ type drain struct {
 }
 
 // openDrain reads what was remembered; begin again is for later.
-func openDrain(dir trust.Dir, deputies *deputies, members membership, name string, log *slog.Logger) (*drain, error) {
+func openDrain(dir trust.Dir, deputies *deputies, members *membership, name string, log *slog.Logger) (*drain, error) {
 	d := &drain{dir: dir, deputies: deputies, members: members, name: name, log: log}
 	if err := dir.ReadJSON(drainFile, &d.rec); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err

@@ -169,10 +169,10 @@ func TestDrainOfNodesThatAreNotThere(t *testing.T) {
 	_, err = a.client.Drain(t.Context(), "b")
 	wantErr(t, err, ErrUnreachable)
 	a.drain("") // its own
-	a.until("a=draining b=silent")
+	a.until("a=draining b=unreachable")
 	a.undrain("a")
 	a.undrain("a")
-	a.until("a=alive b=silent")
+	a.until("a=alive b=unreachable")
 }
 
 // The founding node's draining is seen at the others; one that leaves is not

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,67 +12,38 @@ import (
 	"popcorn/internal/trust"
 )
 
-// follower is the membership at a node that joined: it announces itself to the
-// founding node every beat and hears who else is there.
+// contactBeats is every how many beats a node that gossips calls the founding node
+// all the same: for its certificate, and in case gossip has failed.
+const contactBeats = 15
+
+// follower is what a node that joined does at the founding node: it announces
+// itself, hears what it does not know, and renews its certificate. Where there is
+// no gossip it does so every beat.
 type follower struct {
-	dir    trust.Dir
+	m      *membership
 	id     *trust.Node
 	at     Member // the founding node
-	beat   time.Duration
 	log    *slog.Logger
 	caller *caller
 	news   chan struct{} // of self, not to wait for the next beat
 
 	mu     sync.Mutex
-	self   Member
-	heard  []Member // the founding node's last word
-	silent error    // why there has been none since
+	silent error // why the founding node was not heard the last time
 }
 
-// newFollower starts from what was heard last, so that the others are found
-// while the founding node is down.
-func newFollower(dir trust.Dir, id *trust.Node, self Member, r record, cfg Config) (*follower, error) {
-	at := Member{Name: r.Founder, Address: r.Authority, State: Silent, Since: time.Now(), Founder: true}
-	f := &follower{dir: dir, id: id, self: self, at: at, beat: cfg.Beat, log: cfg.Log, caller: newCaller(id, "", r.Authority),
-		news: make(chan struct{}, 1)}
-	if err := dir.ReadJSON(membersFile, &f.heard); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	for i := range f.heard {
-		if f.heard[i].State.lives() {
-			f.heard[i].State = Silent
-		}
-	}
-	return f, nil
+func newFollower(m *membership, id *trust.Node, r record, log *slog.Logger) *follower {
+	return &follower{m: m, id: id, at: m.hint, log: log, caller: newCaller(id, "", r.Authority), news: make(chan struct{}, 1)}
 }
 
-// List implements membership.
-func (f *follower) List() []Member {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := []Member{f.self}
-	if f.heard == nil {
-		out = append(out, f.at)
-	}
-	for _, m := range f.heard {
-		if m.Founder && f.silent != nil {
-			m.State, m.Since = Silent, f.at.Since
-		}
-		if m.Name != f.self.Name {
-			out = append(out, m)
-		}
-	}
-	sortMembers(out)
-	return out
-}
-
-// run implements membership.
+// run calls the founding node until ctx ends.
 func (f *follower) run(ctx context.Context) {
 	defer f.caller.close()
-	tick := time.NewTicker(f.beat)
+	tick := time.NewTicker(f.m.beat)
 	defer tick.Stop()
-	for {
-		f.note(f.once(ctx))
+	for n := 0; ; n++ {
+		if n%contactBeats == 0 || f.lost() || !f.m.gossips() {
+			f.note(f.once(ctx))
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -84,60 +53,58 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// become implements membership.
-func (f *follower) become(s State, since time.Time) {
-	f.mu.Lock()
-	f.self.State, f.self.Since = s, since
-	f.mu.Unlock()
-	select {
-	case f.news <- struct{}{}:
-	default:
+// nudge has the founding node told of what is new, where gossip does not.
+func (f *follower) nudge() {
+	if f != nil {
+		nudge(f.news)
 	}
 }
 
-func (f *follower) own() Member {
+func (f *follower) lost() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.self
+	return f.silent != nil
 }
 
 // once announces this node and, when it is time, renews its certificate.
 func (f *follower) once(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, max(patience*f.beat, time.Second))
+	ctx, cancel := context.WithTimeout(ctx, max(patience*f.m.beat, time.Second))
 	defer cancel()
-	reply, err := f.caller.peer.Announce(ctx, &api.AnnounceRequest{ApiVersion: api.Version, Self: f.own().toWire()})
+	reply, err := f.caller.peer.Announce(ctx, f.announcement())
 	if err != nil {
 		return fromWire(err, unreachable(f.at.Name, f.at.Address))
 	}
-	// In this order: who is seen to have left is not believed any more.
-	if err := f.id.SetRevoked(reply.Revoked); err != nil {
+	if reply.News == nil {
+		return fmt.Errorf("node %s runs an older popcorn (update it first): %w", f.at.Name, ErrVersion)
+	}
+	if err := f.m.learn(reply.News); err != nil {
 		return err
 	}
-	if err := f.hear(fromWireAll(reply.Members)); err != nil || time.Now().Before(f.id.RenewAt()) {
-		return err
+	if !f.m.gossips() {
+		f.believe(fromWireAll(reply.Members))
+	}
+	if time.Now().Before(f.id.RenewAt()) {
+		return nil
 	}
 	return f.renew(ctx)
 }
 
-// hear takes in the founding node's list, and keeps it when somebody came,
-// went or moved.
-func (f *follower) hear(members []Member) error {
-	where := func(ms []Member) (out []string) {
-		for _, m := range ms {
-			if m.State != Left {
-				out = append(out, m.Name, m.Address)
-			}
+func (f *follower) announcement() *api.AnnounceRequest {
+	req := &api.AnnounceRequest{ApiVersion: api.Version, Self: f.m.own().toWire(), Statement: f.m.last()}
+	req.Roster, req.Statements = f.m.numbers()
+	return req
+}
+
+// believe takes the founding node's opinion on who lives.
+func (f *follower) believe(members []Member) {
+	states := map[string]State{}
+	for _, m := range members {
+		if m.State == Draining {
+			m.State = Alive
 		}
-		return out
+		states[m.Name] = m.State
 	}
-	f.mu.Lock()
-	same := slices.Equal(where(f.heard), where(members))
-	f.heard = members
-	f.mu.Unlock()
-	if same {
-		return nil
-	}
-	return f.dir.WriteJSON(membersFile, members)
+	f.m.views.setAll(states, 0)
 }
 
 // renew asks for a certificate that lasts longer. The connection that shows the
@@ -156,6 +123,7 @@ func (f *follower) renew(ctx context.Context) error {
 		return err
 	}
 	f.log.Info("certificate renewed", "expires", f.id.Expires())
+	f.m.tell() // by the new one
 	return nil
 }
 
@@ -165,15 +133,16 @@ func (f *follower) leave(ctx context.Context) error {
 	return fromWire(err, unreachable(f.at.Name, f.at.Address))
 }
 
-// note logs when contact is lost and when it is back, not every beat.
+// note logs when contact is lost and when it is back, not every beat. Without
+// gossip it is all there is to know of the founding node.
 func (f *follower) note(err error) {
 	f.mu.Lock()
 	before := f.silent
 	f.silent = err
-	if err == nil {
-		f.at.Since = time.Now()
-	}
 	f.mu.Unlock()
+	if err != nil && !f.m.gossips() && !errors.Is(err, context.Canceled) {
+		f.m.views.set(f.at.Name, Unreachable)
+	}
 	switch {
 	case err != nil && before == nil:
 		f.log.Warn("lost the founding node; was this node removed from the cluster?", "err", err)

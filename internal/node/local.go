@@ -50,7 +50,7 @@ func (d *Daemon) onlyFounder(what string) error {
 	if d.auth != nil {
 		return nil
 	}
-	return fmt.Errorf("%s at the node that founded the cluster, %s (%s): %w", what, d.follower.at.Name, d.follower.at.Address, ErrRefused)
+	return fmt.Errorf("%s at the node that founded the cluster, %s (%s): %w", what, d.members.follower.at.Name, d.members.follower.at.Address, ErrRefused)
 }
 
 // Leave implements the API.
@@ -74,7 +74,7 @@ func (l localCalls) Leave(ctx context.Context, req *api.LeaveRequest) (*api.Leav
 
 // leave ends this node's membership, and the daemon once it has answered.
 func (d *Daemon) leave(ctx context.Context) error {
-	if err := d.follower.leave(ctx); err != nil && !removedBefore(err) {
+	if err := d.members.follower.leave(ctx); err != nil && !removedBefore(err) {
 		return err
 	}
 	if err := errors.Join(d.drain.undo(), d.state.forget()); err != nil {
@@ -97,7 +97,7 @@ func removedBefore(err error) bool {
 func (d *Daemon) remove(name string) error {
 	d.ruling.Lock()
 	defer d.ruling.Unlock()
-	if _, err := findMember(d.registry.List(), name); err != nil {
+	if _, err := findMember(d.members.List(), name); err != nil {
 		return err
 	}
 	if err := d.auth.Revoke(name); err != nil {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"time"
@@ -15,74 +14,64 @@ type State string
 
 // States of a member.
 const (
-	Alive  State = "alive"
-	Silent State = "silent" // not heard of for some beats
-	Left   State = "left"
+	Alive       State = "alive"
+	Suspect     State = "suspect"     // it does not answer, but may yet
+	Unreachable State = "unreachable" // not heard of for some beats
+	Left        State = "left"
 	// Draining: it lives, takes no more deputies and waits for those it has to go.
 	Draining State = "draining"
 )
 
-// lives tells whether a member in this state is heard of.
-func (s State) lives() bool { return s == Alive || s == Draining }
-
 // Member is one node of the cluster.
 type Member struct {
-	Name    string    `json:"name"`
-	Address string    `json:"address"`
-	State   State     `json:"state"`
-	Since   time.Time `json:"since"`
-	Founder bool      `json:"founder"`
-	Arch    string    `json:"arch"`
-	Kernel  string    `json:"kernel"`
-	CPUs    int       `json:"cpus"`
-	Memory  uint64    `json:"memory"`
-	Version string    `json:"popcorn"`
-}
-
-// membership knows the nodes of the cluster. There is one at the founding node,
-// which counts them, and one at the others, which asks there; one that gossips
-// can take the place of both.
-type membership interface {
-	// List is sorted by name and holds this node too.
-	List() []Member
-	// run keeps the list up to date until ctx ends.
-	run(ctx context.Context)
-	// become changes the state of this node.
-	become(s State, since time.Time)
+	Name    string            `json:"name"`
+	Address string            `json:"address"`
+	State   State             `json:"state"`
+	Since   time.Time         `json:"since"`
+	Founder bool              `json:"founder"`
+	Labels  map[string]string `json:"labels"`
+	Arch    string            `json:"arch"`
+	Kernel  string            `json:"kernel"`
+	CPUs    int               `json:"cpus"`
+	Memory  uint64            `json:"memory"`      // bytes
+	Free    uint64            `json:"memory_free"` // bytes a program could have, as of the last minute
+	Version string            `json:"popcorn"`
 }
 
 // ownMember describes this host.
 func ownMember(name, addr, version string, founder bool) Member {
 	return Member{Name: name, Address: addr, State: Alive, Since: time.Now(), Founder: founder, Arch: runtime.GOARCH,
-		Kernel: sys.KernelRelease(), CPUs: runtime.NumCPU(), Memory: sys.MemoryTotal(), Version: version}
+		Kernel: sys.KernelRelease(), CPUs: runtime.NumCPU(), Memory: sys.MemoryTotal(), Free: sys.MemoryAvailable(), Version: version}
 }
 
 // Usable is nil for a member that takes deputies, else why it does not.
 func (m Member) Usable() error {
 	switch m.State {
-	case Alive:
+	case Alive, Suspect: // who is wrongly suspected is well
 		return nil
 	case Draining:
 		return refuseDraining(m.Name)
 	}
-	return fmt.Errorf("node %s is %s: %w", m.Name, m.State, ErrUnreachable)
+	return fmt.Errorf("node %s is %w: the daemons do not hear of it (popcorn check %[1]s tells more)", m.Name, ErrUnreachable)
 }
 
 func refuseDraining(name string) error {
 	return fmt.Errorf("node %s takes no more programs: it is being emptied (popcorn node drain --undo %[1]s): %w", name, ErrRefused)
 }
 
-var stateOnWire = map[State]api.State{Alive: api.State_STATE_ALIVE, Silent: api.State_STATE_SILENT, Left: api.State_STATE_LEFT,
-	Draining: api.State_STATE_DRAINING}
+var stateOnWire = map[State]api.State{Alive: api.State_STATE_ALIVE, Unreachable: api.State_STATE_UNREACHABLE, Left: api.State_STATE_LEFT,
+	Draining: api.State_STATE_DRAINING, Suspect: api.State_STATE_SUSPECT}
 
 func (m Member) toWire() *api.Member {
 	return &api.Member{Name: m.Name, Address: m.Address, State: stateOnWire[m.State], Since: m.Since.Unix(), Founder: m.Founder,
-		Arch: m.Arch, Kernel: m.Kernel, Cpus: uint32(m.CPUs), Memory: m.Memory, Version: m.Version}
+		Arch: m.Arch, Kernel: m.Kernel, Cpus: uint32(m.CPUs), Memory: m.Memory, MemoryFree: m.Free, Version: m.Version,
+		Labels: m.Labels}
 }
 
 func fromMember(w *api.Member) Member {
-	m := Member{Name: w.GetName(), Address: w.GetAddress(), State: Silent, Since: time.Unix(w.GetSince(), 0), Founder: w.GetFounder(),
-		Arch: w.GetArch(), Kernel: w.GetKernel(), CPUs: int(w.GetCpus()), Memory: w.GetMemory(), Version: w.GetVersion()}
+	m := Member{Name: w.GetName(), Address: w.GetAddress(), State: Unreachable, Since: time.Unix(w.GetSince(), 0), Founder: w.GetFounder(),
+		Arch: w.GetArch(), Kernel: w.GetKernel(), CPUs: int(w.GetCpus()), Memory: w.GetMemory(), Free: w.GetMemoryFree(), Version: w.GetVersion(),
+		Labels: w.GetLabels()}
 	for s, on := range stateOnWire {
 		if on == w.GetState() {
 			m.State = s

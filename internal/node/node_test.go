@@ -29,6 +29,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "deputy" {
 		os.Exit(testDeputy(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == "check" {
+		json.NewEncoder(os.Stdout).Encode(Examine(sys.Probes()))
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -113,7 +117,7 @@ func newHost(t *testing.T, name string) *host {
 	check(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return &host{t: t, cfg: Config{Name: name, State: filepath.Join(dir, "state"), Socket: filepath.Join(dir, "run", socketName),
-		Listen: "127.0.0.1:0", Beat: beat, Version: "test", AllowRoot: true}}
+		Listen: "127.0.0.1:0", Beat: 5 * beat, Version: "test", AllowRoot: true}}
 }
 
 func (h *host) start() {
@@ -248,13 +252,13 @@ func TestSilenceAndReturn(t *testing.T) {
 	a, b := hosts[0], hosts[1]
 	a.until("a=alive b=alive")
 	b.stop()
-	a.until("a=alive b=silent")
+	a.until("a=alive b=unreachable")
 	b.start()
 	a.until("a=alive b=alive")
 	b.until("a=alive b=alive")
 	addr := a.daemon.Self().Address
 	a.stop()
-	b.until("a=silent b=alive")
+	b.until("a=unreachable b=alive")
 	a.cfg.Listen = addr
 	a.start() // with flags it forgot long ago
 	b.until("a=alive b=alive")
@@ -269,7 +273,7 @@ func TestFounderDown(t *testing.T) {
 	a.stop()
 	b.stop()
 	b.start()
-	b.until("a=silent b=alive c=silent")
+	b.until("a=unreachable b=alive c=alive")
 	c.daemon.deputies.argv = []string{"/nonexistent"}
 	if err := b.client.StartDeputy(t.Context(), "c", nil); err == nil || errors.Is(err, ErrUnreachable) {
 		t.Errorf("b does not find c: %v", err)
@@ -297,7 +301,7 @@ func TestLeave(t *testing.T) {
 	check(t, a.client.Leave(t.Context(), "c"))
 	a.wantAudit("Leave", "uid", "node c", "ok", "")
 	b.until("a=alive b=alive c=left")
-	_, err = c.daemon.follower.caller.peer.Announce(t.Context(), nil)
+	_, err = c.daemon.members.follower.caller.peer.Announce(t.Context(), nil)
 	if err == nil {
 		t.Error("a node that was removed is still heard")
 	}
@@ -340,7 +344,7 @@ func TestRenewal(t *testing.T) {
 	a, b := hosts[0], hosts[1]
 	b.until("a=alive b=alive")
 	before := b.daemon.id.Serial()
-	check(t, b.daemon.follower.renew(t.Context()))
+	check(t, b.daemon.members.follower.renew(t.Context()))
 	if b.daemon.id.Serial() == before {
 		t.Error("the same certificate")
 	}
@@ -350,4 +354,27 @@ func TestRenewal(t *testing.T) {
 	b.start()
 	a.until("a=alive b=alive")
 	b.until("a=alive b=alive")
+}
+
+// untilMember asks for the member called name until it is as wanted.
+func (h *host) untilMember(name string, ok func(Member) bool) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		members, err := h.client.Members(ctx)
+		check(h.t, err)
+		m, err := findMember(members, name)
+		check(h.t, err)
+		if ok(m) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			h.t.Fatalf("member %+v", m)
+		case <-tick.C:
+		}
+	}
 }

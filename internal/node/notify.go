@@ -4,7 +4,20 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"time"
 )
+
+// watchdog is within what time the service manager wants to hear that all is well
+// (sd_watchdog_enabled(3)); 0 if it does not.
+func watchdog() time.Duration {
+	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
+	pid := os.Getenv("WATCHDOG_PID")
+	if err != nil || usec <= 0 || pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0
+	}
+	return time.Duration(usec) * time.Microsecond
+}
 
 // notify tells systemd how the service is doing (sd_notify(3)), if it asked.
 func notify(state string) error {

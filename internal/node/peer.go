@@ -15,14 +15,18 @@ func (p peerCalls) Announce(ctx context.Context, req *api.AnnounceRequest) (*api
 	if err := p.d.onlyFounder("members announce themselves"); err != nil {
 		return nil, err
 	}
-	m, err := announced(req.Self, asks(ctx).node)
-	if err != nil {
+	name, m := asks(ctx).node, p.d.members
+	if in, left := m.has(name); !in || left {
+		return nil, fmt.Errorf("node %s was removed from the cluster: %w", name, ErrRefused)
+	}
+	if req.Statement == nil {
+		return nil, fmt.Errorf("node %s runs an older popcorn than this one (update it there): %w", name, ErrVersion)
+	}
+	if err := m.learn(&api.Known{Statements: []*api.SignedStatement{req.Statement}}); err != nil {
 		return nil, err
 	}
-	if err := p.d.registry.heard(m); err != nil {
-		return nil, err
-	}
-	return &api.AnnounceResponse{Members: toWireAll(p.d.registry.List()), Revoked: p.d.auth.Revoked()}, nil
+	m.views.heard(name)
+	return &api.AnnounceResponse{Members: toWireAll(m.List()), Revoked: p.d.auth.Revoked(), News: m.newsFor(req.Roster, req.Statements)}, nil
 }
 
 // announced is what a node called name says of itself, if it can be true.
@@ -37,6 +41,9 @@ func announced(w *api.Member, name string) (Member, error) {
 			return m, fmt.Errorf("node %s says too much of itself: %w", name, ErrMalformed)
 		}
 	}
+	if err := checkLabels(m.Labels); err != nil {
+		return m, fmt.Errorf("node %s: %w", name, err)
+	}
 	return m, checkAddress(m.Address)
 }
 
@@ -48,7 +55,7 @@ func (p peerCalls) Renew(ctx context.Context, req *api.RenewRequest) (*api.Renew
 	p.d.ruling.Lock()
 	defer p.d.ruling.Unlock()
 	name := asks(ctx).node
-	if _, err := findMember(p.d.registry.List(), name); err != nil {
+	if _, err := findMember(p.d.members.List(), name); err != nil {
 		return nil, fmt.Errorf("renew certificate: %w", err)
 	}
 	der, err := p.d.auth.Issue(name, req.Csr)

@@ -1,165 +1,115 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"popcorn/internal/node/api"
 	"popcorn/internal/trust"
 )
 
-const (
-	// patience is how many beats a member may miss before it is called silent.
-	patience = 4
-	// keepLeft is how long a member that left is still listed.
-	keepLeft = 24 * time.Hour
-	// maxMembers bounds the list; nodes are numbered in a word elsewhere.
-	maxMembers = 1024
-)
-
-// registry is the membership at the founding node.
+// registry makes the rosters, at the node that holds the authority.
 type registry struct {
-	dir  trust.Dir
-	beat time.Duration
-
-	mu      sync.Mutex
-	self    Member
-	members map[string]*seat
+	auth *trust.Authority
+	m    *membership
+	mu   sync.Mutex
 }
 
-// seat is one member and when it last announced itself.
-type seat struct {
-	Member
-	heard time.Time
+// openRegistry makes the roster this life of the daemon begins with: the last one,
+// as far as it still holds.
+func openRegistry(auth *trust.Authority, m *membership, gossipOff bool) (*registry, error) {
+	r := &registry{auth: auth, m: m}
+	return r, r.change(func(next *api.Roster) error {
+		next.GossipOff = gossipOff
+		if seatOf(next, m.own().Name) == nil {
+			return r.begin(next)
+		}
+		return nil
+	})
 }
 
-// openRegistry starts from the list in dir. Members have their patience to be
-// heard of again.
-func openRegistry(dir trust.Dir, beat time.Duration, self Member) (*registry, error) {
-	r := &registry{dir: dir, beat: beat, self: self, members: map[string]*seat{}}
-	var known []Member
-	if err := dir.ReadJSON(membersFile, &known); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+// begin makes the first roster; one of an older version of popcorn may be there.
+func (r *registry) begin(next *api.Roster) error {
+	var old []Member
+	if err := r.m.directory.dir.ReadJSON(membersFile, &old); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	for _, m := range known {
-		r.members[m.Name] = &seat{m, time.Now()}
+	self := r.m.own()
+	next.Seats = []*api.Seat{{Name: self.Name, Address: self.Address, Founder: true, Since: time.Now().Unix()}}
+	for _, o := range old {
+		next.Seats = append(next.Seats, &api.Seat{Name: o.Name, Address: o.Address, Left: o.State == Left, Since: o.Since.Unix()})
 	}
-	return r, nil
-}
-
-// List implements membership.
-func (r *registry) List() []Member {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := []Member{r.self}
-	for _, s := range r.members {
-		out = append(out, s.judged(time.Now(), r.beat))
-	}
-	sortMembers(out)
-	return out
-}
-
-func sortMembers(ms []Member) {
-	slices.SortFunc(ms, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
-}
-
-// judged is the member with the state it has now.
-func (s *seat) judged(now time.Time, beat time.Duration) Member {
-	m := s.Member
-	if m.State.lives() && now.Sub(s.heard) > patience*beat {
-		m.State, m.Since = Silent, s.heard
-	}
-	return m
-}
-
-// run implements membership: members come by themselves.
-func (r *registry) run(ctx context.Context) { <-ctx.Done() }
-
-// become implements membership.
-func (r *registry) become(s State, since time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.self.State, r.self.Since = s, since
+	return nil
 }
 
 // admit gives a name to a new member, unless somebody has it.
 func (r *registry) admit(m Member) error {
-	return r.change(func() error {
-		if old := r.members[m.Name]; m.Name == r.self.Name || old != nil && old.State != Left {
+	return r.change(func(next *api.Roster) error {
+		if old := seatOf(next, m.Name); old != nil && !old.Left {
 			return fmt.Errorf("name %s: another node of this cluster has it (join with another --name, or remove that one with "+
 				"\"popcorn node leave %[1]s\"): %w", m.Name, ErrRefused)
 		}
-		if len(r.members) >= maxMembers {
+		next.Seats = slices.DeleteFunc(next.Seats, func(s *api.Seat) bool { return s.Name == m.Name })
+		if len(next.Seats) >= maxMembers {
 			return fmt.Errorf("join: a cluster has at most %d nodes: %w", maxMembers, ErrRefused)
 		}
-		m.State, m.Since = Silent, time.Now() // until its daemon runs
-		r.members[m.Name] = &seat{m, time.Now()}
+		next.Seats = append(next.Seats, &api.Seat{Name: m.Name, Address: m.Address, Since: time.Now().Unix()})
 		return nil
 	})
-}
-
-// heard notes that a member lives. It only writes the list when that changed.
-func (r *registry) heard(m Member) error {
-	r.mu.Lock()
-	s := r.members[m.Name]
-	if s != nil && s.State.lives() && s.same(m) {
-		if now := time.Now(); now.Sub(s.heard) > patience*r.beat {
-			s.Since = now
-		}
-		s.heard = time.Now()
-		r.mu.Unlock()
-		return nil
-	}
-	r.mu.Unlock()
-	return r.change(func() error {
-		// It was let in before it was removed and is heard after.
-		if s := r.members[m.Name]; s != nil && s.State == Left {
-			return fmt.Errorf("node %s was removed from the cluster: %w", m.Name, ErrRefused)
-		}
-		m.Since = time.Now()
-		r.members[m.Name] = &seat{m, time.Now()}
-		return nil
-	})
-}
-
-// same tells whether a member says of itself what it said before.
-func (s *seat) same(m Member) bool {
-	m.Since = s.Since
-	return m == s.Member
 }
 
 // leave marks a member as gone.
 func (r *registry) leave(name string) error {
-	return r.change(func() error {
-		s := r.members[name]
-		if s == nil || s.State == Left {
+	return r.change(func(next *api.Roster) error {
+		s := seatOf(next, name)
+		if s == nil || s.Left {
 			return fmt.Errorf("node %s: %w in this cluster; popcorn node ls lists them", name, ErrNoSuchNode)
 		}
-		s.State, s.Since = Left, time.Now()
+		s.Left, s.Since = true, time.Now().Unix()
 		return nil
 	})
 }
 
-// change does something to the members and writes the list.
-func (r *registry) change(do func() error) error {
+// change makes the next roster, if it differs from the last, and writes it down
+// before anybody hears of it. Its number is the time, so that an authority that
+// was put back from a copy is heard all the same.
+func (r *registry) change(do func(*api.Roster) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := do(); err != nil {
+	last := r.m.current()
+	next := proto.CloneOf(last)
+	if err := do(next); err != nil {
 		return err
 	}
-	maps.DeleteFunc(r.members, func(_ string, s *seat) bool { return s.State == Left && time.Since(s.Since) > keepLeft })
-	known := []Member{}
-	for _, s := range r.members {
-		known = append(known, s.Member)
+	next.Revoked = slices.Sorted(slices.Values(r.auth.Revoked()))
+	next.Seats = slices.DeleteFunc(next.Seats, func(s *api.Seat) bool { return s.Left && time.Since(time.Unix(s.Since, 0)) > keepLeft })
+	if proto.Equal(last, next) {
+		return nil
 	}
-	sortMembers(known)
-	return r.dir.WriteJSON(membersFile, known)
+	next.Number = max(last.Number+1, uint64(time.Now().UnixNano()))
+	signed, err := r.sign(next)
+	if err == nil {
+		err = r.m.learn(&api.Known{Roster: signed})
+	}
+	if err != nil {
+		return err
+	}
+	return r.m.save()
+}
+
+func (r *registry) sign(roster *api.Roster) (*api.SignedRoster, error) {
+	text, err := proto.Marshal(roster)
+	if err != nil {
+		return nil, fmt.Errorf("encode roster: %w", err)
+	}
+	sig, err := r.auth.Sign(trust.Rosters, text)
+	return &api.SignedRoster{Roster: text, Signature: sig}, err
 }
 
 // findMember finds a member that has not left.

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -16,13 +17,21 @@ func TestManyNodes(t *testing.T) {
 	first.cfg.Beat = 2 * time.Second
 	first.start()
 	begin := time.Now()
+	hosts := []*host{first}
 	want := []string{"n-0=alive"}
 	for i := range 63 {
 		h := newHost(t, fmt.Sprintf("n-%02d", i+1))
 		h.cfg.Beat = first.cfg.Beat
 		h.join(first)
+		hosts = append(hosts, h)
 		want = append(want, h.cfg.Name+"=alive")
 	}
 	first.until(strings.Join(want, " "))
 	t.Logf("formed in %v", time.Since(begin))
+	hosts[63].until(strings.Join(want, " "))
+	var stopping sync.WaitGroup
+	for _, h := range hosts { // together: each says goodbye
+		stopping.Go(h.stop)
+	}
+	stopping.Wait()
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -19,23 +20,30 @@ import (
 // who has shown nothing yet.
 const maxConns = 2048
 
-// servers are the two doors of a daemon.
+// maxObservers is the same for metrics.
+const maxObservers = 16
+
+// servers are the doors of a daemon.
 type servers struct {
 	tcp, unix   net.Listener
 	peer, local *http.Server
+	metricsAt   net.Listener // nil: none
+	metrics     *http.Server
 	calls       sync.WaitGroup // under way
 }
 
 // build makes the servers of d.
 func (s *servers) build(d *Daemon) {
 	opts := func(limit int) []connect.HandlerOption {
-		return []connect.HandlerOption{connect.WithInterceptors(d.audit.interceptor()), connect.WithReadMaxBytes(limit),
+		return []connect.HandlerOption{connect.WithInterceptors(d.audit.interceptor(d.meter)), connect.WithReadMaxBytes(limit),
 			connect.WithCompression("gzip", nil, nil)} // nothing to blow up
 	}
 	mux := http.NewServeMux()
 	mux.Handle(api.NewLocalServiceHandler(localCalls{d}, opts(maxCall)...))
 	s.local = newServer(onlyKnown(mux), d)
 	s.local.ConnContext = ofSocket
+
+	s.metrics = newServer(d.observe(), d)
 
 	door, inside := http.NewServeMux(), http.NewServeMux()
 	inside.Handle(api.NewPeerServiceHandler(peerCalls{d}, opts(maxCall)...))
@@ -45,6 +53,11 @@ func (s *servers) build(d *Daemon) {
 	door.Handle("/", d.onlyMembers(inside))
 	s.peer = newServer(fromAddress(door), d)
 	s.peer.TLSConfig = d.id.ServerConfig()
+	s.peer.TLSConfig.NextProtos = []string{packetsKind, exchangeKind, "http/1.1"}
+	s.peer.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){
+		packetsKind:  func(_ *http.Server, c *tls.Conn, _ http.Handler) { d.gossips(c, packetsKind) },
+		exchangeKind: func(_ *http.Server, c *tls.Conn, _ http.Handler) { d.gossips(c, exchangeKind) },
+	}
 }
 
 func newServer(h http.Handler, d *Daemon) *http.Server {
@@ -89,12 +102,26 @@ func (d *Daemon) onlyMembers(h http.Handler) http.Handler {
 	})
 }
 
+// gossips serves a connection of gossip from its start to its end. The handshake has
+// judged a certificate if there is one.
+func (d *Daemon) gossips(c *tls.Conn, kind string) {
+	if len(c.ConnectionState().PeerCertificates) > 0 {
+		d.members.gossip.serve(c, kind)
+	} else if d.audit.roomForStranger() {
+		d.audit.write(event{What: kind, Who: "a stranger", From: c.RemoteAddr().String(), Result: "refused", Reason: "no certificate"})
+	}
+}
+
 func (s *servers) serveLocal() error {
 	return unlessClosed(s.local.Serve(limit(s.unix, maxConns)))
 }
 
 func (s *servers) servePeers() error {
 	return unlessClosed(s.peer.ServeTLS(limit(s.tcp, maxConns), "", ""))
+}
+
+func (s *servers) serveMetrics() error {
+	return unlessClosed(s.metrics.Serve(limit(s.metricsAt, maxObservers)))
 }
 
 func unlessClosed(err error) error {
@@ -109,7 +136,7 @@ func (s *servers) shutdown(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	var errs []error
-	for _, srv := range []*http.Server{s.peer, s.local} {
+	for _, srv := range []*http.Server{s.peer, s.local, s.metrics} {
 		if err := srv.Shutdown(ctx); err != nil {
 			errs = append(errs, srv.Close())
 		}
@@ -120,7 +147,7 @@ func (s *servers) shutdown(grace time.Duration) error {
 
 func (s *servers) closeListeners() error {
 	var errs []error
-	for _, ln := range []net.Listener{s.tcp, s.unix} {
+	for _, ln := range []net.Listener{s.tcp, s.unix, s.metricsAt} {
 		if ln != nil {
 			errs = append(errs, ln.Close())
 		}

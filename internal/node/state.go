@@ -14,7 +14,9 @@ import (
 // Names of our files in the state directory, beside those of package trust.
 const (
 	recordFile  = "node.json"
-	membersFile = "members.json"
+	knownFile   = "members.pb"
+	membersFile = "members.json" // of older versions
+	labelsFile  = "labels.json"
 	auditFile   = "audit.log"
 	drainFile   = "drain.json"
 	lockFile    = "lock"
@@ -111,7 +113,7 @@ func (s *state) found(cfg Config) error {
 	if err != nil {
 		return misuse{err}
 	}
-	if err := errors.Join(s.dir.WriteJSON(recordFile, r), s.dir.WriteJSON(membersFile, []Member{})); err != nil {
+	if err := s.dir.WriteJSON(recordFile, r); err != nil {
 		return err
 	}
 	return trust.Found(s.dir, r.Name)
@@ -121,7 +123,7 @@ func (s *state) found(cfg Config) error {
 // stays.
 func (s *state) forget() error {
 	err := s.dir.Forget()
-	for _, name := range []string{recordFile, membersFile} {
+	for _, name := range []string{recordFile, knownFile, membersFile, labelsFile} {
 		if e := os.Remove(s.dir.Path(name)); e != nil && !errors.Is(e, os.ErrNotExist) {
 			err = errors.Join(err, e)
 		}

@@ -52,6 +52,10 @@ const (
 	LocalServiceStartDeputyProcedure = "/popcorn.node.v1.LocalService/StartDeputy"
 	// LocalServiceDrainProcedure is the fully-qualified name of the LocalService's Drain RPC.
 	LocalServiceDrainProcedure = "/popcorn.node.v1.LocalService/Drain"
+	// LocalServiceLabelProcedure is the fully-qualified name of the LocalService's Label RPC.
+	LocalServiceLabelProcedure = "/popcorn.node.v1.LocalService/Label"
+	// LocalServiceCheckProcedure is the fully-qualified name of the LocalService's Check RPC.
+	LocalServiceCheckProcedure = "/popcorn.node.v1.LocalService/Check"
 	// JoinServiceJoinProcedure is the fully-qualified name of the JoinService's Join RPC.
 	JoinServiceJoinProcedure = "/popcorn.node.v1.JoinService/Join"
 	// PeerServiceAnnounceProcedure is the fully-qualified name of the PeerService's Announce RPC.
@@ -65,6 +69,12 @@ const (
 	PeerServiceStartUserDeputyProcedure = "/popcorn.node.v1.PeerService/StartUserDeputy"
 	// PeerServiceDrainHereProcedure is the fully-qualified name of the PeerService's DrainHere RPC.
 	PeerServiceDrainHereProcedure = "/popcorn.node.v1.PeerService/DrainHere"
+	// PeerServiceLabelHereProcedure is the fully-qualified name of the PeerService's LabelHere RPC.
+	PeerServiceLabelHereProcedure = "/popcorn.node.v1.PeerService/LabelHere"
+	// PeerServiceCheckHereProcedure is the fully-qualified name of the PeerService's CheckHere RPC.
+	PeerServiceCheckHereProcedure = "/popcorn.node.v1.PeerService/CheckHere"
+	// PeerServiceEchoProcedure is the fully-qualified name of the PeerService's Echo RPC.
+	PeerServiceEchoProcedure = "/popcorn.node.v1.PeerService/Echo"
 )
 
 // LocalServiceClient is a client for the popcorn.node.v1.LocalService service.
@@ -82,6 +92,10 @@ type LocalServiceClient interface {
 	// Drain begins to empty a node, ends that, or asks how far it has come. For
 	// root or the daemon's own user.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
+	// Label changes the labels of a node. For root or the daemon's own user.
+	Label(context.Context, *LabelRequest) (*LabelResponse, error)
+	// Check looks at a node and at the way to it.
+	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 }
 
 // NewLocalServiceClient constructs a client for the popcorn.node.v1.LocalService service. By
@@ -131,6 +145,18 @@ func NewLocalServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(localServiceMethods.ByName("Drain")),
 			connect.WithClientOptions(opts...),
 		),
+		label: connect.NewClient[LabelRequest, LabelResponse](
+			httpClient,
+			baseURL+LocalServiceLabelProcedure,
+			connect.WithSchema(localServiceMethods.ByName("Label")),
+			connect.WithClientOptions(opts...),
+		),
+		check: connect.NewClient[CheckRequest, CheckResponse](
+			httpClient,
+			baseURL+LocalServiceCheckProcedure,
+			connect.WithSchema(localServiceMethods.ByName("Check")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -142,6 +168,8 @@ type localServiceClient struct {
 	leave       *connect.Client[LeaveRequest, LeaveResponse]
 	startDeputy *connect.Client[StartDeputyRequest, StartDeputyResponse]
 	drain       *connect.Client[DrainRequest, DrainResponse]
+	label       *connect.Client[LabelRequest, LabelResponse]
+	check       *connect.Client[CheckRequest, CheckResponse]
 }
 
 // Self calls popcorn.node.v1.LocalService.Self.
@@ -198,6 +226,24 @@ func (c *localServiceClient) Drain(ctx context.Context, req *DrainRequest) (*Dra
 	return nil, err
 }
 
+// Label calls popcorn.node.v1.LocalService.Label.
+func (c *localServiceClient) Label(ctx context.Context, req *LabelRequest) (*LabelResponse, error) {
+	response, err := c.label.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Check calls popcorn.node.v1.LocalService.Check.
+func (c *localServiceClient) Check(ctx context.Context, req *CheckRequest) (*CheckResponse, error) {
+	response, err := c.check.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // LocalServiceHandler is an implementation of the popcorn.node.v1.LocalService service.
 type LocalServiceHandler interface {
 	// Self is the daemon's own node.
@@ -213,6 +259,10 @@ type LocalServiceHandler interface {
 	// Drain begins to empty a node, ends that, or asks how far it has come. For
 	// root or the daemon's own user.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
+	// Label changes the labels of a node. For root or the daemon's own user.
+	Label(context.Context, *LabelRequest) (*LabelResponse, error)
+	// Check looks at a node and at the way to it.
+	Check(context.Context, *CheckRequest) (*CheckResponse, error)
 }
 
 // NewLocalServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -258,6 +308,18 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(localServiceMethods.ByName("Drain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	localServiceLabelHandler := connect.NewUnaryHandlerSimple(
+		LocalServiceLabelProcedure,
+		svc.Label,
+		connect.WithSchema(localServiceMethods.ByName("Label")),
+		connect.WithHandlerOptions(opts...),
+	)
+	localServiceCheckHandler := connect.NewUnaryHandlerSimple(
+		LocalServiceCheckProcedure,
+		svc.Check,
+		connect.WithSchema(localServiceMethods.ByName("Check")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/popcorn.node.v1.LocalService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LocalServiceSelfProcedure:
@@ -272,6 +334,10 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 			localServiceStartDeputyHandler.ServeHTTP(w, r)
 		case LocalServiceDrainProcedure:
 			localServiceDrainHandler.ServeHTTP(w, r)
+		case LocalServiceLabelProcedure:
+			localServiceLabelHandler.ServeHTTP(w, r)
+		case LocalServiceCheckProcedure:
+			localServiceCheckHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -303,6 +369,14 @@ func (UnimplementedLocalServiceHandler) StartDeputy(context.Context, *StartDeput
 
 func (UnimplementedLocalServiceHandler) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.Drain is not implemented"))
+}
+
+func (UnimplementedLocalServiceHandler) Label(context.Context, *LabelRequest) (*LabelResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.Label is not implemented"))
+}
+
+func (UnimplementedLocalServiceHandler) Check(context.Context, *CheckRequest) (*CheckResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.Check is not implemented"))
 }
 
 // JoinServiceClient is a client for the popcorn.node.v1.JoinService service.
@@ -391,6 +465,12 @@ type PeerServiceClient interface {
 	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
 	// DrainHere is Drain for the node that is called.
 	DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error)
+	// LabelHere is Label for the node that is called.
+	LabelHere(context.Context, *LabelHereRequest) (*LabelHereResponse, error)
+	// CheckHere tells what the node that is called has and lacks.
+	CheckHere(context.Context, *CheckHereRequest) (*CheckHereResponse, error)
+	// Echo gives back as many bytes as it is asked for, and the time.
+	Echo(context.Context, *EchoRequest) (*EchoResponse, error)
 }
 
 // NewPeerServiceClient constructs a client for the popcorn.node.v1.PeerService service. By default,
@@ -434,6 +514,24 @@ func NewPeerServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(peerServiceMethods.ByName("DrainHere")),
 			connect.WithClientOptions(opts...),
 		),
+		labelHere: connect.NewClient[LabelHereRequest, LabelHereResponse](
+			httpClient,
+			baseURL+PeerServiceLabelHereProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("LabelHere")),
+			connect.WithClientOptions(opts...),
+		),
+		checkHere: connect.NewClient[CheckHereRequest, CheckHereResponse](
+			httpClient,
+			baseURL+PeerServiceCheckHereProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("CheckHere")),
+			connect.WithClientOptions(opts...),
+		),
+		echo: connect.NewClient[EchoRequest, EchoResponse](
+			httpClient,
+			baseURL+PeerServiceEchoProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("Echo")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -444,6 +542,9 @@ type peerServiceClient struct {
 	leaveSelf       *connect.Client[LeaveSelfRequest, LeaveSelfResponse]
 	startUserDeputy *connect.Client[StartUserDeputyRequest, StartUserDeputyResponse]
 	drainHere       *connect.Client[DrainHereRequest, DrainHereResponse]
+	labelHere       *connect.Client[LabelHereRequest, LabelHereResponse]
+	checkHere       *connect.Client[CheckHereRequest, CheckHereResponse]
+	echo            *connect.Client[EchoRequest, EchoResponse]
 }
 
 // Announce calls popcorn.node.v1.PeerService.Announce.
@@ -491,6 +592,33 @@ func (c *peerServiceClient) DrainHere(ctx context.Context, req *DrainHereRequest
 	return nil, err
 }
 
+// LabelHere calls popcorn.node.v1.PeerService.LabelHere.
+func (c *peerServiceClient) LabelHere(ctx context.Context, req *LabelHereRequest) (*LabelHereResponse, error) {
+	response, err := c.labelHere.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CheckHere calls popcorn.node.v1.PeerService.CheckHere.
+func (c *peerServiceClient) CheckHere(ctx context.Context, req *CheckHereRequest) (*CheckHereResponse, error) {
+	response, err := c.checkHere.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Echo calls popcorn.node.v1.PeerService.Echo.
+func (c *peerServiceClient) Echo(ctx context.Context, req *EchoRequest) (*EchoResponse, error) {
+	response, err := c.echo.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // PeerServiceHandler is an implementation of the popcorn.node.v1.PeerService service.
 type PeerServiceHandler interface {
 	// Announce says that the caller lives and asks who else does.
@@ -503,6 +631,12 @@ type PeerServiceHandler interface {
 	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
 	// DrainHere is Drain for the node that is called.
 	DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error)
+	// LabelHere is Label for the node that is called.
+	LabelHere(context.Context, *LabelHereRequest) (*LabelHereResponse, error)
+	// CheckHere tells what the node that is called has and lacks.
+	CheckHere(context.Context, *CheckHereRequest) (*CheckHereResponse, error)
+	// Echo gives back as many bytes as it is asked for, and the time.
+	Echo(context.Context, *EchoRequest) (*EchoResponse, error)
 }
 
 // NewPeerServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -542,6 +676,24 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(peerServiceMethods.ByName("DrainHere")),
 		connect.WithHandlerOptions(opts...),
 	)
+	peerServiceLabelHereHandler := connect.NewUnaryHandlerSimple(
+		PeerServiceLabelHereProcedure,
+		svc.LabelHere,
+		connect.WithSchema(peerServiceMethods.ByName("LabelHere")),
+		connect.WithHandlerOptions(opts...),
+	)
+	peerServiceCheckHereHandler := connect.NewUnaryHandlerSimple(
+		PeerServiceCheckHereProcedure,
+		svc.CheckHere,
+		connect.WithSchema(peerServiceMethods.ByName("CheckHere")),
+		connect.WithHandlerOptions(opts...),
+	)
+	peerServiceEchoHandler := connect.NewUnaryHandlerSimple(
+		PeerServiceEchoProcedure,
+		svc.Echo,
+		connect.WithSchema(peerServiceMethods.ByName("Echo")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/popcorn.node.v1.PeerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case PeerServiceAnnounceProcedure:
@@ -554,6 +706,12 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 			peerServiceStartUserDeputyHandler.ServeHTTP(w, r)
 		case PeerServiceDrainHereProcedure:
 			peerServiceDrainHereHandler.ServeHTTP(w, r)
+		case PeerServiceLabelHereProcedure:
+			peerServiceLabelHereHandler.ServeHTTP(w, r)
+		case PeerServiceCheckHereProcedure:
+			peerServiceCheckHereHandler.ServeHTTP(w, r)
+		case PeerServiceEchoProcedure:
+			peerServiceEchoHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -581,4 +739,16 @@ func (UnimplementedPeerServiceHandler) StartUserDeputy(context.Context, *StartUs
 
 func (UnimplementedPeerServiceHandler) DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.DrainHere is not implemented"))
+}
+
+func (UnimplementedPeerServiceHandler) LabelHere(context.Context, *LabelHereRequest) (*LabelHereResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.LabelHere is not implemented"))
+}
+
+func (UnimplementedPeerServiceHandler) CheckHere(context.Context, *CheckHereRequest) (*CheckHereResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.CheckHere is not implemented"))
+}
+
+func (UnimplementedPeerServiceHandler) Echo(context.Context, *EchoRequest) (*EchoResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.Echo is not implemented"))
 }

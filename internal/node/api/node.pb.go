@@ -24,18 +24,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// State is what the founding node thinks of a member.
+// State is what a node thinks of a member.
 type State int32
 
 const (
 	State_STATE_UNSPECIFIED State = 0
 	State_STATE_ALIVE       State = 1
 	// It has not been heard of for a while.
-	State_STATE_SILENT State = 2
+	State_STATE_UNREACHABLE State = 2
 	// It has left or was removed.
 	State_STATE_LEFT State = 3
 	// It takes no more deputies and asks those it has to go.
 	State_STATE_DRAINING State = 4
+	// It does not answer, but may yet.
+	State_STATE_SUSPECT State = 5
 )
 
 // Enum value maps for State.
@@ -43,16 +45,18 @@ var (
 	State_name = map[int32]string{
 		0: "STATE_UNSPECIFIED",
 		1: "STATE_ALIVE",
-		2: "STATE_SILENT",
+		2: "STATE_UNREACHABLE",
 		3: "STATE_LEFT",
 		4: "STATE_DRAINING",
+		5: "STATE_SUSPECT",
 	}
 	State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
 		"STATE_ALIVE":       1,
-		"STATE_SILENT":      2,
+		"STATE_UNREACHABLE": 2,
 		"STATE_LEFT":        3,
 		"STATE_DRAINING":    4,
+		"STATE_SUSPECT":     5,
 	}
 )
 
@@ -153,7 +157,10 @@ type Member struct {
 	// In bytes.
 	Memory uint64 `protobuf:"varint,9,opt,name=memory,proto3" json:"memory,omitempty"`
 	// Of popcorn.
-	Version       string `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	Version string            `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	Labels  map[string]string `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// In bytes, of the last minute.
+	MemoryFree    uint64 `protobuf:"varint,12,opt,name=memory_free,json=memoryFree,proto3" json:"memory_free,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,6 +265,394 @@ func (x *Member) GetVersion() string {
 	return ""
 }
 
+func (x *Member) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Member) GetMemoryFree() uint64 {
+	if x != nil {
+		return x.MemoryFree
+	}
+	return 0
+}
+
+// Statement is what a node says of itself.
+type Statement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Self  *Member                `protobuf:"bytes,1,opt,name=self,proto3" json:"self,omitempty"`
+	// Of two, the one with the greater number holds.
+	Number        uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Statement) Reset() {
+	*x = Statement{}
+	mi := &file_node_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Statement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Statement) ProtoMessage() {}
+
+func (x *Statement) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Statement.ProtoReflect.Descriptor instead.
+func (*Statement) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Statement) GetSelf() *Member {
+	if x != nil {
+		return x.Self
+	}
+	return nil
+}
+
+func (x *Statement) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// SignedStatement is a Statement with the proof that it is its node's.
+type SignedStatement struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Statement []byte                 `protobuf:"bytes,1,opt,name=statement,proto3" json:"statement,omitempty"`
+	Signature []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Of the node, DER.
+	Certificate   []byte `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedStatement) Reset() {
+	*x = SignedStatement{}
+	mi := &file_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedStatement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedStatement) ProtoMessage() {}
+
+func (x *SignedStatement) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedStatement.ProtoReflect.Descriptor instead.
+func (*SignedStatement) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SignedStatement) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+func (x *SignedStatement) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *SignedStatement) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+// Seat is a place in the cluster.
+type Seat struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where its node was to be found when it joined.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Founder bool   `protobuf:"varint,3,opt,name=founder,proto3" json:"founder,omitempty"`
+	// It has left or was removed.
+	Left bool `protobuf:"varint,4,opt,name=left,proto3" json:"left,omitempty"`
+	// Since when it has been in, or gone; in seconds since 1970.
+	Since         int64 `protobuf:"varint,5,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seat) Reset() {
+	*x = Seat{}
+	mi := &file_node_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seat) ProtoMessage() {}
+
+func (x *Seat) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seat.ProtoReflect.Descriptor instead.
+func (*Seat) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Seat) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Seat) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Seat) GetFounder() bool {
+	if x != nil {
+		return x.Founder
+	}
+	return false
+}
+
+func (x *Seat) GetLeft() bool {
+	if x != nil {
+		return x.Left
+	}
+	return false
+}
+
+func (x *Seat) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+// Roster is who is in the cluster. The authority alone makes it.
+type Roster struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of two, the one with the greater number holds.
+	Number uint64  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Seats  []*Seat `protobuf:"bytes,2,rep,name=seats,proto3" json:"seats,omitempty"`
+	// Serial numbers of the certificates no longer to be believed.
+	Revoked []string `protobuf:"bytes,3,rep,name=revoked,proto3" json:"revoked,omitempty"`
+	// Members do not gossip, they ask the founding node.
+	GossipOff     bool `protobuf:"varint,4,opt,name=gossip_off,json=gossipOff,proto3" json:"gossip_off,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Roster) Reset() {
+	*x = Roster{}
+	mi := &file_node_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Roster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Roster) ProtoMessage() {}
+
+func (x *Roster) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Roster.ProtoReflect.Descriptor instead.
+func (*Roster) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Roster) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Roster) GetSeats() []*Seat {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+func (x *Roster) GetRevoked() []string {
+	if x != nil {
+		return x.Revoked
+	}
+	return nil
+}
+
+func (x *Roster) GetGossipOff() bool {
+	if x != nil {
+		return x.GossipOff
+	}
+	return false
+}
+
+// SignedRoster is a Roster with the proof that it is the authority's.
+type SignedRoster struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Roster        []byte                 `protobuf:"bytes,1,opt,name=roster,proto3" json:"roster,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedRoster) Reset() {
+	*x = SignedRoster{}
+	mi := &file_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedRoster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedRoster) ProtoMessage() {}
+
+func (x *SignedRoster) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedRoster.ProtoReflect.Descriptor instead.
+func (*SignedRoster) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SignedRoster) GetRoster() []byte {
+	if x != nil {
+		return x.Roster
+	}
+	return nil
+}
+
+func (x *SignedRoster) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Known is what a node knows of its cluster and can prove.
+type Known struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Roster        *SignedRoster          `protobuf:"bytes,1,opt,name=roster,proto3" json:"roster,omitempty"`
+	Statements    []*SignedStatement     `protobuf:"bytes,2,rep,name=statements,proto3" json:"statements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Known) Reset() {
+	*x = Known{}
+	mi := &file_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Known) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Known) ProtoMessage() {}
+
+func (x *Known) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Known.ProtoReflect.Descriptor instead.
+func (*Known) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Known) GetRoster() *SignedRoster {
+	if x != nil {
+		return x.Roster
+	}
+	return nil
+}
+
+func (x *Known) GetStatements() []*SignedStatement {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
 type SelfRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
@@ -267,7 +662,7 @@ type SelfRequest struct {
 
 func (x *SelfRequest) Reset() {
 	*x = SelfRequest{}
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +674,7 @@ func (x *SelfRequest) String() string {
 func (*SelfRequest) ProtoMessage() {}
 
 func (x *SelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +687,7 @@ func (x *SelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfRequest.ProtoReflect.Descriptor instead.
 func (*SelfRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{1}
+	return file_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SelfRequest) GetApiVersion() uint32 {
@@ -313,7 +708,7 @@ type SelfResponse struct {
 
 func (x *SelfResponse) Reset() {
 	*x = SelfResponse{}
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -325,7 +720,7 @@ func (x *SelfResponse) String() string {
 func (*SelfResponse) ProtoMessage() {}
 
 func (x *SelfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -338,7 +733,7 @@ func (x *SelfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfResponse.ProtoReflect.Descriptor instead.
 func (*SelfResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{2}
+	return file_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SelfResponse) GetSelf() *Member {
@@ -371,7 +766,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +778,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +791,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{3}
+	return file_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MembersRequest) GetApiVersion() uint32 {
@@ -415,7 +810,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +822,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +835,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4}
+	return file_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MembersResponse) GetMembers() []*Member {
@@ -460,7 +855,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +867,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +880,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{5}
+	return file_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TokenRequest) GetApiVersion() uint32 {
@@ -514,7 +909,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +921,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +934,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6}
+	return file_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TokenResponse) GetToken() string {
@@ -574,7 +969,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +981,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +994,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{7}
+	return file_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LeaveRequest) GetApiVersion() uint32 {
@@ -624,7 +1019,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +1031,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +1044,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{8}
+	return file_node_proto_rawDescGZIP(), []int{14}
 }
 
 type StartDeputyRequest struct {
@@ -664,7 +1059,7 @@ type StartDeputyRequest struct {
 
 func (x *StartDeputyRequest) Reset() {
 	*x = StartDeputyRequest{}
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +1071,7 @@ func (x *StartDeputyRequest) String() string {
 func (*StartDeputyRequest) ProtoMessage() {}
 
 func (x *StartDeputyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +1084,7 @@ func (x *StartDeputyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDeputyRequest.ProtoReflect.Descriptor instead.
 func (*StartDeputyRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{9}
+	return file_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartDeputyRequest) GetApiVersion() uint32 {
@@ -721,7 +1116,7 @@ type StartDeputyResponse struct {
 
 func (x *StartDeputyResponse) Reset() {
 	*x = StartDeputyResponse{}
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +1128,7 @@ func (x *StartDeputyResponse) String() string {
 func (*StartDeputyResponse) ProtoMessage() {}
 
 func (x *StartDeputyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +1141,7 @@ func (x *StartDeputyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDeputyResponse.ProtoReflect.Descriptor instead.
 func (*StartDeputyResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{10}
+	return file_node_proto_rawDescGZIP(), []int{16}
 }
 
 type JoinRequest struct {
@@ -763,7 +1158,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +1170,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +1183,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{11}
+	return file_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *JoinRequest) GetApiVersion() uint32 {
@@ -838,7 +1233,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1245,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1258,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{12}
+	return file_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *JoinResponse) GetCertificate() []byte {
@@ -888,16 +1283,20 @@ func (x *JoinResponse) GetFounder() string {
 }
 
 type AnnounceRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
-	Self          *Member                `protobuf:"bytes,2,opt,name=self,proto3" json:"self,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Self       *Member                `protobuf:"bytes,2,opt,name=self,proto3" json:"self,omitempty"`
+	Statement  *SignedStatement       `protobuf:"bytes,3,opt,name=statement,proto3" json:"statement,omitempty"`
+	// The numbers of what the caller knows already.
+	Roster        uint64            `protobuf:"varint,4,opt,name=roster,proto3" json:"roster,omitempty"`
+	Statements    map[string]uint64 `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +1308,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +1321,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{13}
+	return file_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AnnounceRequest) GetApiVersion() uint32 {
@@ -939,18 +1338,41 @@ func (x *AnnounceRequest) GetSelf() *Member {
 	return nil
 }
 
+func (x *AnnounceRequest) GetStatement() *SignedStatement {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
+func (x *AnnounceRequest) GetRoster() uint64 {
+	if x != nil {
+		return x.Roster
+	}
+	return 0
+}
+
+func (x *AnnounceRequest) GetStatements() map[string]uint64 {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
 type AnnounceResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Members []*Member              `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
 	// Serial numbers of the certificates no longer to be believed.
-	Revoked       []string `protobuf:"bytes,2,rep,name=revoked,proto3" json:"revoked,omitempty"`
+	Revoked []string `protobuf:"bytes,2,rep,name=revoked,proto3" json:"revoked,omitempty"`
+	// What the caller did not know.
+	News          *Known `protobuf:"bytes,3,opt,name=news,proto3" json:"news,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_node_proto_msgTypes[14]
+	mi := &file_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1384,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[14]
+	mi := &file_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1397,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{14}
+	return file_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AnnounceResponse) GetMembers() []*Member {
@@ -992,6 +1414,13 @@ func (x *AnnounceResponse) GetRevoked() []string {
 	return nil
 }
 
+func (x *AnnounceResponse) GetNews() *Known {
+	if x != nil {
+		return x.News
+	}
+	return nil
+}
+
 type RenewRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
@@ -1002,7 +1431,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_node_proto_msgTypes[15]
+	mi := &file_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1443,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[15]
+	mi := &file_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1456,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{15}
+	return file_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RenewRequest) GetApiVersion() uint32 {
@@ -1053,7 +1482,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_node_proto_msgTypes[16]
+	mi := &file_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1494,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[16]
+	mi := &file_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1507,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{16}
+	return file_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RenewResponse) GetCertificate() []byte {
@@ -1097,7 +1526,7 @@ type LeaveSelfRequest struct {
 
 func (x *LeaveSelfRequest) Reset() {
 	*x = LeaveSelfRequest{}
-	mi := &file_node_proto_msgTypes[17]
+	mi := &file_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1538,7 @@ func (x *LeaveSelfRequest) String() string {
 func (*LeaveSelfRequest) ProtoMessage() {}
 
 func (x *LeaveSelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[17]
+	mi := &file_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1551,7 @@ func (x *LeaveSelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSelfRequest.ProtoReflect.Descriptor instead.
 func (*LeaveSelfRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{17}
+	return file_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LeaveSelfRequest) GetApiVersion() uint32 {
@@ -1140,7 +1569,7 @@ type LeaveSelfResponse struct {
 
 func (x *LeaveSelfResponse) Reset() {
 	*x = LeaveSelfResponse{}
-	mi := &file_node_proto_msgTypes[18]
+	mi := &file_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1152,7 +1581,7 @@ func (x *LeaveSelfResponse) String() string {
 func (*LeaveSelfResponse) ProtoMessage() {}
 
 func (x *LeaveSelfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[18]
+	mi := &file_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,7 +1594,7 @@ func (x *LeaveSelfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSelfResponse.ProtoReflect.Descriptor instead.
 func (*LeaveSelfResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{18}
+	return file_node_proto_rawDescGZIP(), []int{24}
 }
 
 type StartUserDeputyRequest struct {
@@ -1180,7 +1609,7 @@ type StartUserDeputyRequest struct {
 
 func (x *StartUserDeputyRequest) Reset() {
 	*x = StartUserDeputyRequest{}
-	mi := &file_node_proto_msgTypes[19]
+	mi := &file_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1621,7 @@ func (x *StartUserDeputyRequest) String() string {
 func (*StartUserDeputyRequest) ProtoMessage() {}
 
 func (x *StartUserDeputyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[19]
+	mi := &file_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1634,7 @@ func (x *StartUserDeputyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUserDeputyRequest.ProtoReflect.Descriptor instead.
 func (*StartUserDeputyRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{19}
+	return file_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StartUserDeputyRequest) GetApiVersion() uint32 {
@@ -1244,7 +1673,7 @@ type StartUserDeputyResponse struct {
 
 func (x *StartUserDeputyResponse) Reset() {
 	*x = StartUserDeputyResponse{}
-	mi := &file_node_proto_msgTypes[20]
+	mi := &file_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1685,7 @@ func (x *StartUserDeputyResponse) String() string {
 func (*StartUserDeputyResponse) ProtoMessage() {}
 
 func (x *StartUserDeputyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[20]
+	mi := &file_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1698,7 @@ func (x *StartUserDeputyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUserDeputyResponse.ProtoReflect.Descriptor instead.
 func (*StartUserDeputyResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{20}
+	return file_node_proto_rawDescGZIP(), []int{26}
 }
 
 type DrainRequest struct {
@@ -1284,7 +1713,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_node_proto_msgTypes[21]
+	mi := &file_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1725,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[21]
+	mi := &file_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1738,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{21}
+	return file_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DrainRequest) GetApiVersion() uint32 {
@@ -1342,7 +1771,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_node_proto_msgTypes[22]
+	mi := &file_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1783,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[22]
+	mi := &file_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1796,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{22}
+	return file_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DrainResponse) GetState() *Drained {
@@ -1390,7 +1819,7 @@ type Drained struct {
 
 func (x *Drained) Reset() {
 	*x = Drained{}
-	mi := &file_node_proto_msgTypes[23]
+	mi := &file_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1831,7 @@ func (x *Drained) String() string {
 func (*Drained) ProtoMessage() {}
 
 func (x *Drained) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[23]
+	mi := &file_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1844,7 @@ func (x *Drained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drained.ProtoReflect.Descriptor instead.
 func (*Drained) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{23}
+	return file_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Drained) GetLeft() uint32 {
@@ -1442,7 +1871,7 @@ type DrainHereRequest struct {
 
 func (x *DrainHereRequest) Reset() {
 	*x = DrainHereRequest{}
-	mi := &file_node_proto_msgTypes[24]
+	mi := &file_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1883,7 @@ func (x *DrainHereRequest) String() string {
 func (*DrainHereRequest) ProtoMessage() {}
 
 func (x *DrainHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[24]
+	mi := &file_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1896,7 @@ func (x *DrainHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainHereRequest.ProtoReflect.Descriptor instead.
 func (*DrainHereRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{24}
+	return file_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DrainHereRequest) GetApiVersion() uint32 {
@@ -1493,7 +1922,7 @@ type DrainHereResponse struct {
 
 func (x *DrainHereResponse) Reset() {
 	*x = DrainHereResponse{}
-	mi := &file_node_proto_msgTypes[25]
+	mi := &file_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1934,7 @@ func (x *DrainHereResponse) String() string {
 func (*DrainHereResponse) ProtoMessage() {}
 
 func (x *DrainHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[25]
+	mi := &file_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1947,7 @@ func (x *DrainHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainHereResponse.ProtoReflect.Descriptor instead.
 func (*DrainHereResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{25}
+	return file_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DrainHereResponse) GetState() *Drained {
@@ -1528,12 +1957,856 @@ func (x *DrainHereResponse) GetState() *Drained {
 	return nil
 }
 
+type LabelRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	// Empty for the daemon's own node.
+	Node          string            `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Set           map[string]string `protobuf:"bytes,3,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Unset         []string          `protobuf:"bytes,4,rep,name=unset,proto3" json:"unset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelRequest) Reset() {
+	*x = LabelRequest{}
+	mi := &file_node_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelRequest) ProtoMessage() {}
+
+func (x *LabelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelRequest.ProtoReflect.Descriptor instead.
+func (*LabelRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LabelRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *LabelRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *LabelRequest) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *LabelRequest) GetUnset() []string {
+	if x != nil {
+		return x.Unset
+	}
+	return nil
+}
+
+type LabelResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Labels        map[string]string      `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelResponse) Reset() {
+	*x = LabelResponse{}
+	mi := &file_node_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelResponse) ProtoMessage() {}
+
+func (x *LabelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelResponse.ProtoReflect.Descriptor instead.
+func (*LabelResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *LabelResponse) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+type LabelHereRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Set           map[string]string      `protobuf:"bytes,2,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Unset         []string               `protobuf:"bytes,3,rep,name=unset,proto3" json:"unset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelHereRequest) Reset() {
+	*x = LabelHereRequest{}
+	mi := &file_node_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelHereRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelHereRequest) ProtoMessage() {}
+
+func (x *LabelHereRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelHereRequest.ProtoReflect.Descriptor instead.
+func (*LabelHereRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *LabelHereRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *LabelHereRequest) GetSet() map[string]string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *LabelHereRequest) GetUnset() []string {
+	if x != nil {
+		return x.Unset
+	}
+	return nil
+}
+
+type LabelHereResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Labels        map[string]string      `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelHereResponse) Reset() {
+	*x = LabelHereResponse{}
+	mi := &file_node_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelHereResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelHereResponse) ProtoMessage() {}
+
+func (x *LabelHereResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelHereResponse.ProtoReflect.Descriptor instead.
+func (*LabelHereResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *LabelHereResponse) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+// Finding is what became of one thing that was tried.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Ok    bool                   `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
+	// Without it nothing can run there.
+	Required bool `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
+	// The least version of Linux that has it.
+	Since string `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Need  string `protobuf:"bytes,5,opt,name=need,proto3" json:"need,omitempty"`
+	// What is wrong and how to mend it.
+	Problem       string `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_node_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Finding) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Finding) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *Finding) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+func (x *Finding) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+func (x *Finding) GetNeed() string {
+	if x != nil {
+		return x.Need
+	}
+	return ""
+}
+
+func (x *Finding) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type CheckHereRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	// Whose programs it is about.
+	Uid           uint32 `protobuf:"varint,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Gid           uint32 `protobuf:"varint,3,opt,name=gid,proto3" json:"gid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckHereRequest) Reset() {
+	*x = CheckHereRequest{}
+	mi := &file_node_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckHereRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckHereRequest) ProtoMessage() {}
+
+func (x *CheckHereRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckHereRequest.ProtoReflect.Descriptor instead.
+func (*CheckHereRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CheckHereRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *CheckHereRequest) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *CheckHereRequest) GetGid() uint32 {
+	if x != nil {
+		return x.Gid
+	}
+	return 0
+}
+
+// Cpu is what programs may rely on of a processor.
+type Cpu struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Features []string               `protobuf:"bytes,1,rep,name=features,proto3" json:"features,omitempty"`
+	// The components of extended state in use, the bytes they take, their places.
+	Xcr0          uint64       `protobuf:"varint,2,opt,name=xcr0,proto3" json:"xcr0,omitempty"`
+	Size          uint32       `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Components    []*Component `protobuf:"bytes,4,rep,name=components,proto3" json:"components,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cpu) Reset() {
+	*x = Cpu{}
+	mi := &file_node_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cpu) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cpu) ProtoMessage() {}
+
+func (x *Cpu) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cpu.ProtoReflect.Descriptor instead.
+func (*Cpu) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Cpu) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *Cpu) GetXcr0() uint64 {
+	if x != nil {
+		return x.Xcr0
+	}
+	return 0
+}
+
+func (x *Cpu) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Cpu) GetComponents() []*Component {
+	if x != nil {
+		return x.Components
+	}
+	return nil
+}
+
+// Component is one part of the extended state.
+type Component struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Offset        uint32                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Size          uint32                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Component) Reset() {
+	*x = Component{}
+	mi := &file_node_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Component) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Component) ProtoMessage() {}
+
+func (x *Component) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Component.ProtoReflect.Descriptor instead.
+func (*Component) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Component) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Component) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Component) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type CheckHereResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of popcorn.
+	Version    string     `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	ApiVersion uint32     `protobuf:"varint,2,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Findings   []*Finding `protobuf:"bytes,3,rep,name=findings,proto3" json:"findings,omitempty"`
+	Arch       string     `protobuf:"bytes,4,opt,name=arch,proto3" json:"arch,omitempty"`
+	Cpu        *Cpu       `protobuf:"bytes,5,opt,name=cpu,proto3" json:"cpu,omitempty"`
+	// Why deputies of the user are not let in now; empty if they are.
+	Refuses       string `protobuf:"bytes,6,opt,name=refuses,proto3" json:"refuses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckHereResponse) Reset() {
+	*x = CheckHereResponse{}
+	mi := &file_node_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckHereResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckHereResponse) ProtoMessage() {}
+
+func (x *CheckHereResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckHereResponse.ProtoReflect.Descriptor instead.
+func (*CheckHereResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CheckHereResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *CheckHereResponse) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *CheckHereResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *CheckHereResponse) GetArch() string {
+	if x != nil {
+		return x.Arch
+	}
+	return ""
+}
+
+func (x *CheckHereResponse) GetCpu() *Cpu {
+	if x != nil {
+		return x.Cpu
+	}
+	return nil
+}
+
+func (x *CheckHereResponse) GetRefuses() string {
+	if x != nil {
+		return x.Refuses
+	}
+	return ""
+}
+
+type EchoRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Data       []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// How many bytes to send back.
+	Want          uint32 `protobuf:"varint,3,opt,name=want,proto3" json:"want,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EchoRequest) Reset() {
+	*x = EchoRequest{}
+	mi := &file_node_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EchoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EchoRequest) ProtoMessage() {}
+
+func (x *EchoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EchoRequest.ProtoReflect.Descriptor instead.
+func (*EchoRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *EchoRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *EchoRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *EchoRequest) GetWant() uint32 {
+	if x != nil {
+		return x.Want
+	}
+	return 0
+}
+
+type EchoResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Data  []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// In nanoseconds since 1970.
+	Now           int64 `protobuf:"varint,2,opt,name=now,proto3" json:"now,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EchoResponse) Reset() {
+	*x = EchoResponse{}
+	mi := &file_node_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EchoResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EchoResponse) ProtoMessage() {}
+
+func (x *EchoResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EchoResponse.ProtoReflect.Descriptor instead.
+func (*EchoResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *EchoResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *EchoResponse) GetNow() int64 {
+	if x != nil {
+		return x.Now
+	}
+	return 0
+}
+
+type CheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_node_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CheckRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *CheckRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type CheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	There *CheckHereResponse     `protobuf:"bytes,1,opt,name=there,proto3" json:"there,omitempty"`
+	Here  *CheckHereResponse     `protobuf:"bytes,2,opt,name=here,proto3" json:"here,omitempty"`
+	// In nanoseconds: the least of some round trips; by how much the other clock is
+	// ahead, and by how much that may be wrong.
+	RoundTrip  int64 `protobuf:"varint,3,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
+	ClockAhead int64 `protobuf:"varint,4,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
+	ClockError int64 `protobuf:"varint,5,opt,name=clock_error,json=clockError,proto3" json:"clock_error,omitempty"`
+	// In bytes a second, to the node and from it.
+	SentRate      uint64 `protobuf:"varint,6,opt,name=sent_rate,json=sentRate,proto3" json:"sent_rate,omitempty"`
+	ReceivedRate  uint64 `protobuf:"varint,7,opt,name=received_rate,json=receivedRate,proto3" json:"received_rate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckResponse) Reset() {
+	*x = CheckResponse{}
+	mi := &file_node_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckResponse) ProtoMessage() {}
+
+func (x *CheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
+func (*CheckResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *CheckResponse) GetThere() *CheckHereResponse {
+	if x != nil {
+		return x.There
+	}
+	return nil
+}
+
+func (x *CheckResponse) GetHere() *CheckHereResponse {
+	if x != nil {
+		return x.Here
+	}
+	return nil
+}
+
+func (x *CheckResponse) GetRoundTrip() int64 {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetClockAhead() int64 {
+	if x != nil {
+		return x.ClockAhead
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetClockError() int64 {
+	if x != nil {
+		return x.ClockError
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetSentRate() uint64 {
+	if x != nil {
+		return x.SentRate
+	}
+	return 0
+}
+
+func (x *CheckResponse) GetReceivedRate() uint64 {
+	if x != nil {
+		return x.ReceivedRate
+	}
+	return 0
+}
+
 var File_node_proto protoreflect.FileDescriptor
 
 const file_node_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"node.proto\x12\x0fpopcorn.node.v1\"\x86\x02\n" +
+	"node.proto\x12\x0fpopcorn.node.v1\"\x9f\x03\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12,\n" +
@@ -1545,7 +2818,40 @@ const file_node_proto_rawDesc = "" +
 	"\x04cpus\x18\b \x01(\rR\x04cpus\x12\x16\n" +
 	"\x06memory\x18\t \x01(\x04R\x06memory\x12\x18\n" +
 	"\aversion\x18\n" +
-	" \x01(\tR\aversion\".\n" +
+	" \x01(\tR\aversion\x12;\n" +
+	"\x06labels\x18\v \x03(\v2#.popcorn.node.v1.Member.LabelsEntryR\x06labels\x12\x1f\n" +
+	"\vmemory_free\x18\f \x01(\x04R\n" +
+	"memoryFree\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\tStatement\x12+\n" +
+	"\x04self\x18\x01 \x01(\v2\x17.popcorn.node.v1.MemberR\x04self\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"o\n" +
+	"\x0fSignedStatement\x12\x1c\n" +
+	"\tstatement\x18\x01 \x01(\fR\tstatement\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\"x\n" +
+	"\x04Seat\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
+	"\afounder\x18\x03 \x01(\bR\afounder\x12\x12\n" +
+	"\x04left\x18\x04 \x01(\bR\x04left\x12\x14\n" +
+	"\x05since\x18\x05 \x01(\x03R\x05since\"\x86\x01\n" +
+	"\x06Roster\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12+\n" +
+	"\x05seats\x18\x02 \x03(\v2\x15.popcorn.node.v1.SeatR\x05seats\x12\x18\n" +
+	"\arevoked\x18\x03 \x03(\tR\arevoked\x12\x1d\n" +
+	"\n" +
+	"gossip_off\x18\x04 \x01(\bR\tgossipOff\"D\n" +
+	"\fSignedRoster\x12\x16\n" +
+	"\x06roster\x18\x01 \x01(\fR\x06roster\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\x80\x01\n" +
+	"\x05Known\x125\n" +
+	"\x06roster\x18\x01 \x01(\v2\x1d.popcorn.node.v1.SignedRosterR\x06roster\x12@\n" +
+	"\n" +
+	"statements\x18\x02 \x03(\v2 .popcorn.node.v1.SignedStatementR\n" +
+	"statements\".\n" +
 	"\vSelfRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\"v\n" +
@@ -1589,14 +2895,23 @@ const file_node_proto_rawDesc = "" +
 	"\fJoinResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x18\n" +
-	"\afounder\x18\x03 \x01(\tR\afounder\"_\n" +
+	"\afounder\x18\x03 \x01(\tR\afounder\"\xc8\x02\n" +
 	"\x0fAnnounceRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12+\n" +
-	"\x04self\x18\x02 \x01(\v2\x17.popcorn.node.v1.MemberR\x04self\"_\n" +
+	"\x04self\x18\x02 \x01(\v2\x17.popcorn.node.v1.MemberR\x04self\x12>\n" +
+	"\tstatement\x18\x03 \x01(\v2 .popcorn.node.v1.SignedStatementR\tstatement\x12\x16\n" +
+	"\x06roster\x18\x04 \x01(\x04R\x06roster\x12P\n" +
+	"\n" +
+	"statements\x18\x05 \x03(\v20.popcorn.node.v1.AnnounceRequest.StatementsEntryR\n" +
+	"statements\x1a=\n" +
+	"\x0fStatementsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x8b\x01\n" +
 	"\x10AnnounceResponse\x121\n" +
 	"\amembers\x18\x01 \x03(\v2\x17.popcorn.node.v1.MemberR\amembers\x12\x18\n" +
-	"\arevoked\x18\x02 \x03(\tR\arevoked\"A\n" +
+	"\arevoked\x18\x02 \x03(\tR\arevoked\x12*\n" +
+	"\x04news\x18\x03 \x01(\v2\x16.popcorn.node.v1.KnownR\x04news\"A\n" +
 	"\fRenewRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x10\n" +
@@ -1629,33 +2944,120 @@ const file_node_proto_rawDesc = "" +
 	"apiVersion\x124\n" +
 	"\x06action\x18\x02 \x01(\x0e2\x1c.popcorn.node.v1.DrainActionR\x06action\"C\n" +
 	"\x11DrainHereResponse\x12.\n" +
-	"\x05state\x18\x01 \x01(\v2\x18.popcorn.node.v1.DrainedR\x05state*e\n" +
+	"\x05state\x18\x01 \x01(\v2\x18.popcorn.node.v1.DrainedR\x05state\"\xcb\x01\n" +
+	"\fLabelRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x128\n" +
+	"\x03set\x18\x03 \x03(\v2&.popcorn.node.v1.LabelRequest.SetEntryR\x03set\x12\x14\n" +
+	"\x05unset\x18\x04 \x03(\tR\x05unset\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8e\x01\n" +
+	"\rLabelResponse\x12B\n" +
+	"\x06labels\x18\x01 \x03(\v2*.popcorn.node.v1.LabelResponse.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbf\x01\n" +
+	"\x10LabelHereRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12<\n" +
+	"\x03set\x18\x02 \x03(\v2*.popcorn.node.v1.LabelHereRequest.SetEntryR\x03set\x12\x14\n" +
+	"\x05unset\x18\x03 \x03(\tR\x05unset\x1a6\n" +
+	"\bSetEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x96\x01\n" +
+	"\x11LabelHereResponse\x12F\n" +
+	"\x06labels\x18\x01 \x03(\v2..popcorn.node.v1.LabelHereResponse.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8d\x01\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x1a\n" +
+	"\brequired\x18\x03 \x01(\bR\brequired\x12\x14\n" +
+	"\x05since\x18\x04 \x01(\tR\x05since\x12\x12\n" +
+	"\x04need\x18\x05 \x01(\tR\x04need\x12\x18\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\"W\n" +
+	"\x10CheckHereRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x10\n" +
+	"\x03gid\x18\x03 \x01(\rR\x03gid\"\x85\x01\n" +
+	"\x03Cpu\x12\x1a\n" +
+	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x12\x12\n" +
+	"\x04xcr0\x18\x02 \x01(\x04R\x04xcr0\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\rR\x04size\x12:\n" +
+	"\n" +
+	"components\x18\x04 \x03(\v2\x1a.popcorn.node.v1.ComponentR\n" +
+	"components\"G\n" +
+	"\tComponent\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\rR\x06offset\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\rR\x04size\"\xda\x01\n" +
+	"\x11CheckHereResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1f\n" +
+	"\vapi_version\x18\x02 \x01(\rR\n" +
+	"apiVersion\x124\n" +
+	"\bfindings\x18\x03 \x03(\v2\x18.popcorn.node.v1.FindingR\bfindings\x12\x12\n" +
+	"\x04arch\x18\x04 \x01(\tR\x04arch\x12&\n" +
+	"\x03cpu\x18\x05 \x01(\v2\x14.popcorn.node.v1.CpuR\x03cpu\x12\x18\n" +
+	"\arefuses\x18\x06 \x01(\tR\arefuses\"V\n" +
+	"\vEchoRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
+	"\x04want\x18\x03 \x01(\rR\x04want\"4\n" +
+	"\fEchoResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
+	"\x03now\x18\x02 \x01(\x03R\x03now\"C\n" +
+	"\fCheckRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\xa4\x02\n" +
+	"\rCheckResponse\x128\n" +
+	"\x05there\x18\x01 \x01(\v2\".popcorn.node.v1.CheckHereResponseR\x05there\x126\n" +
+	"\x04here\x18\x02 \x01(\v2\".popcorn.node.v1.CheckHereResponseR\x04here\x12\x1d\n" +
+	"\n" +
+	"round_trip\x18\x03 \x01(\x03R\troundTrip\x12\x1f\n" +
+	"\vclock_ahead\x18\x04 \x01(\x03R\n" +
+	"clockAhead\x12\x1f\n" +
+	"\vclock_error\x18\x05 \x01(\x03R\n" +
+	"clockError\x12\x1b\n" +
+	"\tsent_rate\x18\x06 \x01(\x04R\bsentRate\x12#\n" +
+	"\rreceived_rate\x18\a \x01(\x04R\freceivedRate*}\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n" +
-	"\vSTATE_ALIVE\x10\x01\x12\x10\n" +
-	"\fSTATE_SILENT\x10\x02\x12\x0e\n" +
+	"\vSTATE_ALIVE\x10\x01\x12\x15\n" +
+	"\x11STATE_UNREACHABLE\x10\x02\x12\x0e\n" +
 	"\n" +
 	"STATE_LEFT\x10\x03\x12\x12\n" +
-	"\x0eSTATE_DRAINING\x10\x04*Z\n" +
+	"\x0eSTATE_DRAINING\x10\x04\x12\x11\n" +
+	"\rSTATE_SUSPECT\x10\x05*Z\n" +
 	"\vDrainAction\x12\x1c\n" +
 	"\x18DRAIN_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DRAIN_ACTION_BEGIN\x10\x01\x12\x15\n" +
-	"\x11DRAIN_ACTION_UNDO\x10\x022\xd3\x03\n" +
+	"\x11DRAIN_ACTION_UNDO\x10\x022\xe3\x04\n" +
 	"\fLocalService\x12C\n" +
 	"\x04Self\x12\x1c.popcorn.node.v1.SelfRequest\x1a\x1d.popcorn.node.v1.SelfResponse\x12L\n" +
 	"\aMembers\x12\x1f.popcorn.node.v1.MembersRequest\x1a .popcorn.node.v1.MembersResponse\x12F\n" +
 	"\x05Token\x12\x1d.popcorn.node.v1.TokenRequest\x1a\x1e.popcorn.node.v1.TokenResponse\x12F\n" +
 	"\x05Leave\x12\x1d.popcorn.node.v1.LeaveRequest\x1a\x1e.popcorn.node.v1.LeaveResponse\x12X\n" +
 	"\vStartDeputy\x12#.popcorn.node.v1.StartDeputyRequest\x1a$.popcorn.node.v1.StartDeputyResponse\x12F\n" +
-	"\x05Drain\x12\x1d.popcorn.node.v1.DrainRequest\x1a\x1e.popcorn.node.v1.DrainResponse2R\n" +
+	"\x05Drain\x12\x1d.popcorn.node.v1.DrainRequest\x1a\x1e.popcorn.node.v1.DrainResponse\x12F\n" +
+	"\x05Label\x12\x1d.popcorn.node.v1.LabelRequest\x1a\x1e.popcorn.node.v1.LabelResponse\x12F\n" +
+	"\x05Check\x12\x1d.popcorn.node.v1.CheckRequest\x1a\x1e.popcorn.node.v1.CheckResponse2R\n" +
 	"\vJoinService\x12C\n" +
-	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\xb4\x03\n" +
+	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\xa1\x05\n" +
 	"\vPeerService\x12O\n" +
 	"\bAnnounce\x12 .popcorn.node.v1.AnnounceRequest\x1a!.popcorn.node.v1.AnnounceResponse\x12F\n" +
 	"\x05Renew\x12\x1d.popcorn.node.v1.RenewRequest\x1a\x1e.popcorn.node.v1.RenewResponse\x12R\n" +
 	"\tLeaveSelf\x12!.popcorn.node.v1.LeaveSelfRequest\x1a\".popcorn.node.v1.LeaveSelfResponse\x12d\n" +
 	"\x0fStartUserDeputy\x12'.popcorn.node.v1.StartUserDeputyRequest\x1a(.popcorn.node.v1.StartUserDeputyResponse\x12R\n" +
-	"\tDrainHere\x12!.popcorn.node.v1.DrainHereRequest\x1a\".popcorn.node.v1.DrainHereResponseB\x1bZ\x19popcorn/internal/node/apib\x06proto3"
+	"\tDrainHere\x12!.popcorn.node.v1.DrainHereRequest\x1a\".popcorn.node.v1.DrainHereResponse\x12R\n" +
+	"\tLabelHere\x12!.popcorn.node.v1.LabelHereRequest\x1a\".popcorn.node.v1.LabelHereResponse\x12R\n" +
+	"\tCheckHere\x12!.popcorn.node.v1.CheckHereRequest\x1a\".popcorn.node.v1.CheckHereResponse\x12C\n" +
+	"\x04Echo\x12\x1c.popcorn.node.v1.EchoRequest\x1a\x1d.popcorn.node.v1.EchoResponseB\x1bZ\x19popcorn/internal/node/apib\x06proto3"
 
 var (
 	file_node_proto_rawDescOnce sync.Once
@@ -1670,77 +3072,129 @@ func file_node_proto_rawDescGZIP() []byte {
 }
 
 var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_node_proto_goTypes = []any{
 	(State)(0),                      // 0: popcorn.node.v1.State
 	(DrainAction)(0),                // 1: popcorn.node.v1.DrainAction
 	(*Member)(nil),                  // 2: popcorn.node.v1.Member
-	(*SelfRequest)(nil),             // 3: popcorn.node.v1.SelfRequest
-	(*SelfResponse)(nil),            // 4: popcorn.node.v1.SelfResponse
-	(*MembersRequest)(nil),          // 5: popcorn.node.v1.MembersRequest
-	(*MembersResponse)(nil),         // 6: popcorn.node.v1.MembersResponse
-	(*TokenRequest)(nil),            // 7: popcorn.node.v1.TokenRequest
-	(*TokenResponse)(nil),           // 8: popcorn.node.v1.TokenResponse
-	(*LeaveRequest)(nil),            // 9: popcorn.node.v1.LeaveRequest
-	(*LeaveResponse)(nil),           // 10: popcorn.node.v1.LeaveResponse
-	(*StartDeputyRequest)(nil),      // 11: popcorn.node.v1.StartDeputyRequest
-	(*StartDeputyResponse)(nil),     // 12: popcorn.node.v1.StartDeputyResponse
-	(*JoinRequest)(nil),             // 13: popcorn.node.v1.JoinRequest
-	(*JoinResponse)(nil),            // 14: popcorn.node.v1.JoinResponse
-	(*AnnounceRequest)(nil),         // 15: popcorn.node.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),        // 16: popcorn.node.v1.AnnounceResponse
-	(*RenewRequest)(nil),            // 17: popcorn.node.v1.RenewRequest
-	(*RenewResponse)(nil),           // 18: popcorn.node.v1.RenewResponse
-	(*LeaveSelfRequest)(nil),        // 19: popcorn.node.v1.LeaveSelfRequest
-	(*LeaveSelfResponse)(nil),       // 20: popcorn.node.v1.LeaveSelfResponse
-	(*StartUserDeputyRequest)(nil),  // 21: popcorn.node.v1.StartUserDeputyRequest
-	(*StartUserDeputyResponse)(nil), // 22: popcorn.node.v1.StartUserDeputyResponse
-	(*DrainRequest)(nil),            // 23: popcorn.node.v1.DrainRequest
-	(*DrainResponse)(nil),           // 24: popcorn.node.v1.DrainResponse
-	(*Drained)(nil),                 // 25: popcorn.node.v1.Drained
-	(*DrainHereRequest)(nil),        // 26: popcorn.node.v1.DrainHereRequest
-	(*DrainHereResponse)(nil),       // 27: popcorn.node.v1.DrainHereResponse
+	(*Statement)(nil),               // 3: popcorn.node.v1.Statement
+	(*SignedStatement)(nil),         // 4: popcorn.node.v1.SignedStatement
+	(*Seat)(nil),                    // 5: popcorn.node.v1.Seat
+	(*Roster)(nil),                  // 6: popcorn.node.v1.Roster
+	(*SignedRoster)(nil),            // 7: popcorn.node.v1.SignedRoster
+	(*Known)(nil),                   // 8: popcorn.node.v1.Known
+	(*SelfRequest)(nil),             // 9: popcorn.node.v1.SelfRequest
+	(*SelfResponse)(nil),            // 10: popcorn.node.v1.SelfResponse
+	(*MembersRequest)(nil),          // 11: popcorn.node.v1.MembersRequest
+	(*MembersResponse)(nil),         // 12: popcorn.node.v1.MembersResponse
+	(*TokenRequest)(nil),            // 13: popcorn.node.v1.TokenRequest
+	(*TokenResponse)(nil),           // 14: popcorn.node.v1.TokenResponse
+	(*LeaveRequest)(nil),            // 15: popcorn.node.v1.LeaveRequest
+	(*LeaveResponse)(nil),           // 16: popcorn.node.v1.LeaveResponse
+	(*StartDeputyRequest)(nil),      // 17: popcorn.node.v1.StartDeputyRequest
+	(*StartDeputyResponse)(nil),     // 18: popcorn.node.v1.StartDeputyResponse
+	(*JoinRequest)(nil),             // 19: popcorn.node.v1.JoinRequest
+	(*JoinResponse)(nil),            // 20: popcorn.node.v1.JoinResponse
+	(*AnnounceRequest)(nil),         // 21: popcorn.node.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),        // 22: popcorn.node.v1.AnnounceResponse
+	(*RenewRequest)(nil),            // 23: popcorn.node.v1.RenewRequest
+	(*RenewResponse)(nil),           // 24: popcorn.node.v1.RenewResponse
+	(*LeaveSelfRequest)(nil),        // 25: popcorn.node.v1.LeaveSelfRequest
+	(*LeaveSelfResponse)(nil),       // 26: popcorn.node.v1.LeaveSelfResponse
+	(*StartUserDeputyRequest)(nil),  // 27: popcorn.node.v1.StartUserDeputyRequest
+	(*StartUserDeputyResponse)(nil), // 28: popcorn.node.v1.StartUserDeputyResponse
+	(*DrainRequest)(nil),            // 29: popcorn.node.v1.DrainRequest
+	(*DrainResponse)(nil),           // 30: popcorn.node.v1.DrainResponse
+	(*Drained)(nil),                 // 31: popcorn.node.v1.Drained
+	(*DrainHereRequest)(nil),        // 32: popcorn.node.v1.DrainHereRequest
+	(*DrainHereResponse)(nil),       // 33: popcorn.node.v1.DrainHereResponse
+	(*LabelRequest)(nil),            // 34: popcorn.node.v1.LabelRequest
+	(*LabelResponse)(nil),           // 35: popcorn.node.v1.LabelResponse
+	(*LabelHereRequest)(nil),        // 36: popcorn.node.v1.LabelHereRequest
+	(*LabelHereResponse)(nil),       // 37: popcorn.node.v1.LabelHereResponse
+	(*Finding)(nil),                 // 38: popcorn.node.v1.Finding
+	(*CheckHereRequest)(nil),        // 39: popcorn.node.v1.CheckHereRequest
+	(*Cpu)(nil),                     // 40: popcorn.node.v1.Cpu
+	(*Component)(nil),               // 41: popcorn.node.v1.Component
+	(*CheckHereResponse)(nil),       // 42: popcorn.node.v1.CheckHereResponse
+	(*EchoRequest)(nil),             // 43: popcorn.node.v1.EchoRequest
+	(*EchoResponse)(nil),            // 44: popcorn.node.v1.EchoResponse
+	(*CheckRequest)(nil),            // 45: popcorn.node.v1.CheckRequest
+	(*CheckResponse)(nil),           // 46: popcorn.node.v1.CheckResponse
+	nil,                             // 47: popcorn.node.v1.Member.LabelsEntry
+	nil,                             // 48: popcorn.node.v1.AnnounceRequest.StatementsEntry
+	nil,                             // 49: popcorn.node.v1.LabelRequest.SetEntry
+	nil,                             // 50: popcorn.node.v1.LabelResponse.LabelsEntry
+	nil,                             // 51: popcorn.node.v1.LabelHereRequest.SetEntry
+	nil,                             // 52: popcorn.node.v1.LabelHereResponse.LabelsEntry
 }
 var file_node_proto_depIdxs = []int32{
 	0,  // 0: popcorn.node.v1.Member.state:type_name -> popcorn.node.v1.State
-	2,  // 1: popcorn.node.v1.SelfResponse.self:type_name -> popcorn.node.v1.Member
-	2,  // 2: popcorn.node.v1.MembersResponse.members:type_name -> popcorn.node.v1.Member
-	2,  // 3: popcorn.node.v1.JoinRequest.self:type_name -> popcorn.node.v1.Member
-	2,  // 4: popcorn.node.v1.AnnounceRequest.self:type_name -> popcorn.node.v1.Member
-	2,  // 5: popcorn.node.v1.AnnounceResponse.members:type_name -> popcorn.node.v1.Member
-	1,  // 6: popcorn.node.v1.DrainRequest.action:type_name -> popcorn.node.v1.DrainAction
-	25, // 7: popcorn.node.v1.DrainResponse.state:type_name -> popcorn.node.v1.Drained
-	1,  // 8: popcorn.node.v1.DrainHereRequest.action:type_name -> popcorn.node.v1.DrainAction
-	25, // 9: popcorn.node.v1.DrainHereResponse.state:type_name -> popcorn.node.v1.Drained
-	3,  // 10: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
-	5,  // 11: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
-	7,  // 12: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
-	9,  // 13: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
-	11, // 14: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
-	23, // 15: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
-	13, // 16: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
-	15, // 17: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
-	17, // 18: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
-	19, // 19: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
-	21, // 20: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
-	26, // 21: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
-	4,  // 22: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
-	6,  // 23: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
-	8,  // 24: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
-	10, // 25: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
-	12, // 26: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
-	24, // 27: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
-	14, // 28: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
-	16, // 29: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
-	18, // 30: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
-	20, // 31: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
-	22, // 32: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
-	27, // 33: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
-	22, // [22:34] is the sub-list for method output_type
-	10, // [10:22] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	47, // 1: popcorn.node.v1.Member.labels:type_name -> popcorn.node.v1.Member.LabelsEntry
+	2,  // 2: popcorn.node.v1.Statement.self:type_name -> popcorn.node.v1.Member
+	5,  // 3: popcorn.node.v1.Roster.seats:type_name -> popcorn.node.v1.Seat
+	7,  // 4: popcorn.node.v1.Known.roster:type_name -> popcorn.node.v1.SignedRoster
+	4,  // 5: popcorn.node.v1.Known.statements:type_name -> popcorn.node.v1.SignedStatement
+	2,  // 6: popcorn.node.v1.SelfResponse.self:type_name -> popcorn.node.v1.Member
+	2,  // 7: popcorn.node.v1.MembersResponse.members:type_name -> popcorn.node.v1.Member
+	2,  // 8: popcorn.node.v1.JoinRequest.self:type_name -> popcorn.node.v1.Member
+	2,  // 9: popcorn.node.v1.AnnounceRequest.self:type_name -> popcorn.node.v1.Member
+	4,  // 10: popcorn.node.v1.AnnounceRequest.statement:type_name -> popcorn.node.v1.SignedStatement
+	48, // 11: popcorn.node.v1.AnnounceRequest.statements:type_name -> popcorn.node.v1.AnnounceRequest.StatementsEntry
+	2,  // 12: popcorn.node.v1.AnnounceResponse.members:type_name -> popcorn.node.v1.Member
+	8,  // 13: popcorn.node.v1.AnnounceResponse.news:type_name -> popcorn.node.v1.Known
+	1,  // 14: popcorn.node.v1.DrainRequest.action:type_name -> popcorn.node.v1.DrainAction
+	31, // 15: popcorn.node.v1.DrainResponse.state:type_name -> popcorn.node.v1.Drained
+	1,  // 16: popcorn.node.v1.DrainHereRequest.action:type_name -> popcorn.node.v1.DrainAction
+	31, // 17: popcorn.node.v1.DrainHereResponse.state:type_name -> popcorn.node.v1.Drained
+	49, // 18: popcorn.node.v1.LabelRequest.set:type_name -> popcorn.node.v1.LabelRequest.SetEntry
+	50, // 19: popcorn.node.v1.LabelResponse.labels:type_name -> popcorn.node.v1.LabelResponse.LabelsEntry
+	51, // 20: popcorn.node.v1.LabelHereRequest.set:type_name -> popcorn.node.v1.LabelHereRequest.SetEntry
+	52, // 21: popcorn.node.v1.LabelHereResponse.labels:type_name -> popcorn.node.v1.LabelHereResponse.LabelsEntry
+	41, // 22: popcorn.node.v1.Cpu.components:type_name -> popcorn.node.v1.Component
+	38, // 23: popcorn.node.v1.CheckHereResponse.findings:type_name -> popcorn.node.v1.Finding
+	40, // 24: popcorn.node.v1.CheckHereResponse.cpu:type_name -> popcorn.node.v1.Cpu
+	42, // 25: popcorn.node.v1.CheckResponse.there:type_name -> popcorn.node.v1.CheckHereResponse
+	42, // 26: popcorn.node.v1.CheckResponse.here:type_name -> popcorn.node.v1.CheckHereResponse
+	9,  // 27: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
+	11, // 28: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
+	13, // 29: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
+	15, // 30: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
+	17, // 31: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
+	29, // 32: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
+	34, // 33: popcorn.node.v1.LocalService.Label:input_type -> popcorn.node.v1.LabelRequest
+	45, // 34: popcorn.node.v1.LocalService.Check:input_type -> popcorn.node.v1.CheckRequest
+	19, // 35: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
+	21, // 36: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
+	23, // 37: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
+	25, // 38: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
+	27, // 39: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
+	32, // 40: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
+	36, // 41: popcorn.node.v1.PeerService.LabelHere:input_type -> popcorn.node.v1.LabelHereRequest
+	39, // 42: popcorn.node.v1.PeerService.CheckHere:input_type -> popcorn.node.v1.CheckHereRequest
+	43, // 43: popcorn.node.v1.PeerService.Echo:input_type -> popcorn.node.v1.EchoRequest
+	10, // 44: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
+	12, // 45: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
+	14, // 46: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
+	16, // 47: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
+	18, // 48: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
+	30, // 49: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
+	35, // 50: popcorn.node.v1.LocalService.Label:output_type -> popcorn.node.v1.LabelResponse
+	46, // 51: popcorn.node.v1.LocalService.Check:output_type -> popcorn.node.v1.CheckResponse
+	20, // 52: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
+	22, // 53: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
+	24, // 54: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
+	26, // 55: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
+	28, // 56: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
+	33, // 57: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
+	37, // 58: popcorn.node.v1.PeerService.LabelHere:output_type -> popcorn.node.v1.LabelHereResponse
+	42, // 59: popcorn.node.v1.PeerService.CheckHere:output_type -> popcorn.node.v1.CheckHereResponse
+	44, // 60: popcorn.node.v1.PeerService.Echo:output_type -> popcorn.node.v1.EchoResponse
+	44, // [44:61] is the sub-list for method output_type
+	27, // [27:44] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -1754,7 +3208,7 @@ func file_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   26,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

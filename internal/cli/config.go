@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"popcorn/internal/job"
 )
 
 // maxNodes is the number of nodes the popcorn calls can name.
@@ -18,7 +20,7 @@ const maxNodes = 32
 // nil field was not given.
 type settings struct {
 	Nodes  *int    `toml:"nodes"`
-	On     *nodeID `toml:"on"`
+	On     *place  `toml:"on"`
 	Spread *bool   `toml:"spread"`
 	Stats  *string `toml:"stats"`
 }
@@ -38,26 +40,54 @@ func parseNode(s string) (nodeID, error) {
 	return nodeID(n), nil
 }
 
+// place is a node as it was named: by number, by home, or by the name of a host of
+// the job.
+type place string
+
 // UnmarshalTOML accepts a number or a name.
-func (n *nodeID) UnmarshalTOML(v any) (err error) {
+func (p *place) UnmarshalTOML(v any) error {
 	switch v := v.(type) {
 	case int64:
-		*n, err = parseNode(strconv.FormatInt(v, 10))
+		return p.Set(strconv.FormatInt(v, 10))
 	case string:
-		*n, err = parseNode(v)
-	default:
-		err = fmt.Errorf("on: %v is no node", v)
+		return p.Set(v)
 	}
-	return err
+	return fmt.Errorf("on: %v is no node", v)
 }
 
-func (n *nodeID) String() string { return strconv.Itoa(int(*n)) }
+func (p *place) String() string { return string(*p) }
 
-// Set and Type make it a flag.
-func (n *nodeID) Set(s string) (err error) { *n, err = parseNode(s); return err }
+// Set and Type make it a flag. What is neither number nor name of anything is wrong
+// with any job.
+func (p *place) Set(s string) error {
+	if _, err := parseNode(s); err != nil && !isHostName(s) {
+		return err
+	}
+	*p = place(s)
+	return nil
+}
 
 // Type names the value in the usage text.
-func (n *nodeID) Type() string { return "NODE" }
+func (p *place) Type() string { return "NODE" }
+
+// among is the number of a node in a job on hosts of these names; without hosts
+// it has a number only.
+func (p place) among(hosts []job.Host) (int, error) {
+	for nid, h := range hosts {
+		if string(p) == h.Name || string(p) == h.IP {
+			return nid, nil
+		}
+	}
+	n, err := parseNode(string(p))
+	if err != nil && len(hosts) > 0 {
+		var names []string
+		for _, h := range hosts {
+			names = append(names, h.Name)
+		}
+		return 0, fmt.Errorf("node %s: the job has no host of that name, but %s", p, strings.Join(names, ", "))
+	}
+	return int(n), err
+}
 
 // merge lays layers over each other; the first that has a value gives it.
 // --on and --spread exclude each other: the earlier layer's word stands.
@@ -93,11 +123,11 @@ func fromEnv(get func(string) string) (settings, error) {
 		s.Nodes = &n
 	}
 	if v := get("POPCORN_ON"); v != "" {
-		n, err := parseNode(v)
-		if err != nil {
+		var p place
+		if err := p.Set(v); err != nil {
 			return s, fmt.Errorf("POPCORN_ON: %w", err)
 		}
-		s.On = &n
+		s.On = &p
 	}
 	if v := get("POPCORN_SPREAD"); v != "" {
 		b, err := strconv.ParseBool(v)

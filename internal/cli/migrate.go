@@ -17,8 +17,8 @@ func newMigrate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate JOB[:TID[,TID...]] NODE",
 		Short: "Move a job, or some of its threads, to a node",
-		Long: `migrate moves threads to NODE, a number or home, and returns when they have
-arrived.`,
+		Long: `migrate moves threads to NODE, a number, home, or the name of a host of the job, and
+returns when they have arrived.`,
 		Example: `  popcorn migrate 4711 1
   popcorn migrate sum:4712,4713 home`,
 		Args:              exactly("JOB", "NODE"),

@@ -18,7 +18,7 @@ import (
 
 type runFlags struct {
 	nodes    int
-	on       nodeID
+	on       place
 	spread   bool
 	stats    string
 	name     string
@@ -52,7 +52,8 @@ POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD and POPCORN_STATS, then from
 config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 		Example: `  popcorn run --nodes 3 --spread -- xz -T4 big.tar
   popcorn run --nodes 2 --on 1 --stats stats.json python3 sum.py
-  popcorn run -H b,c:4 --spread -- xz -T8 big.tar`,
+  popcorn run -H b,c:4 --spread -- xz -T8 big.tar
+  popcorn run -H b,c --on c -- ./sum`,
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd, &f, args) },
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
@@ -62,7 +63,7 @@ config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 	fs.SetInterspersed(false)
 	fs.SortFlags = false
 	fs.IntVar(&f.nodes, "nodes", 1, "`N` local nodes for this run, home included")
-	fs.Var(&f.on, "on", "every thread lives at `NODE` from the first instruction")
+	fs.Var(&f.on, "on", "every thread lives at `NODE`, a number or the name of a host of -H, from the first instruction")
 	fs.BoolVar(&f.spread, "spread", false, "new threads go round-robin over the nodes")
 	fs.StringVar(&f.stats, "stats", "", "write at exit what moved, as JSON, to `FILE`")
 	fs.StringVar(&f.name, "name", "", "call the job `NAME`")
@@ -128,9 +129,14 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 	if s.Encrypt, err = f.encrypts(); err != nil {
 		return s, nil, err
 	}
-	place(&s, set)
+	settle(&s, set)
 	if send, err = f.placeOnHosts(cmd, &s); err != nil {
 		return s, nil, err
+	}
+	if set.On != nil {
+		if s.On, err = set.On.among(s.Hosts); err != nil {
+			return s, nil, fmt.Errorf("--on: %w", err)
+		}
 	}
 	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
 		return s, nil, err
@@ -198,12 +204,9 @@ func flagSettings(cmd *cobra.Command, f *runFlags) settings {
 	return s
 }
 
-func place(s *job.Spec, set settings) {
+func settle(s *job.Spec, set settings) {
 	if set.Nodes != nil {
 		s.Nodes = *set.Nodes
-	}
-	if set.On != nil {
-		s.On = int(*set.On)
 	}
 	if set.Spread != nil {
 		s.Spread = *set.Spread

@@ -158,7 +158,7 @@ func (d *Daemon) run() {
 	jobs := []func(){
 		func() { defer close(gone); d.members.run(member) },
 		func() { d.deputies.run(ctx) },
-		func() { d.over <- d.servers.serveLocal() },
+		func() { d.members.settle(member); d.over <- d.servers.serveLocal() },
 		func() { d.over <- d.servers.servePeers() },
 	}
 	if d.servers.metricsAt != nil {
@@ -224,6 +224,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	d.members.settle(ctx)
 	d.inform("READY=1")
 	err = d.attend(ctx)
 	d.inform("STOPPING=1")

@@ -226,6 +226,13 @@ func (d *directory) size() int {
 	return len(d.roster.Seats)
 }
 
+// rosterKnown tells whether the authority was ever heard.
+func (d *directory) rosterKnown() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.signed != nil
+}
+
 // gossips tells whether members of this cluster do, as far as is known.
 func (d *directory) gossips() bool {
 	d.mu.Lock()

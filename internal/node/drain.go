@@ -222,5 +222,6 @@ func (l localCalls) Drain(ctx context.Context, req *api.DrainRequest) (*api.Drai
 	if err := fromWire(err, unreachable(m.Name, m.Address)); err != nil {
 		return nil, fmt.Errorf("drain node %s: %w", m.Name, err)
 	}
+	l.d.members.hear(reply.Statement)
 	return &api.DrainResponse{State: reply.State}, nil
 }

@@ -26,14 +26,28 @@ type follower struct {
 	log    *slog.Logger
 	caller *caller
 	news   chan struct{} // of self, not to wait for the next beat
+	first  chan struct{} // closed when it has been called once
 
 	mu     sync.Mutex
 	silent error // why the founding node was not heard the last time
 }
 
 func newFollower(m *membership, id *trust.Node, r record, log *slog.Logger) *follower {
-	return &follower{m: m, id: id, at: m.hint, log: log, caller: newCaller(id, "", r.Authority), news: make(chan struct{}, 1)}
+	return &follower{m: m, id: id, at: m.hint, log: log, caller: newCaller(id, "", r.Authority), news: make(chan struct{}, 1),
+		first: make(chan struct{})}
 }
+
+// called is closed when the founding node has been called once, in vain or not;
+// at that node itself there is none to call.
+func (f *follower) called() <-chan struct{} {
+	if f == nil {
+		return closed
+	}
+	return f.first
+}
+
+// closed is a wait that is over.
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // run calls the founding node until ctx ends.
 func (f *follower) run(ctx context.Context) {
@@ -43,6 +57,9 @@ func (f *follower) run(ctx context.Context) {
 	for n := 0; ; n++ {
 		if n%contactBeats == 0 || f.lost() || !f.m.gossips() {
 			f.note(f.once(ctx))
+		}
+		if n == 0 {
+			close(f.first)
 		}
 		select {
 		case <-ctx.Done():

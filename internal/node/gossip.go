@@ -28,6 +28,10 @@ type gossip struct {
 	log  *slog.Logger
 	news chan struct{} // of who is in, not to wait for the next beat
 
+	// sought is closed when those known have been sought once, or need not be.
+	sought chan struct{}
+	once   sync.Once
+
 	mu   sync.Mutex
 	talk *talk // nil while off
 }
@@ -42,7 +46,8 @@ type talk struct {
 }
 
 func newGossip(m *membership, id *trust.Node, name string, log *slog.Logger) *gossip {
-	return &gossip{m: m, id: id, name: name, log: log, news: make(chan struct{}, 1)}
+	return &gossip{m: m, id: id, name: name, log: log, news: make(chan struct{}, 1),
+		sought: make(chan struct{})}
 }
 
 func (g *gossip) current() *talk {
@@ -59,6 +64,9 @@ func (g *gossip) turn(ctx context.Context, on bool) error {
 		return g.start(ctx)
 	case !on && t != nil:
 		g.stop()
+	}
+	if !on && g.m.rosterKnown() {
+		g.once.Do(func() { close(g.sought) })
 	}
 	return nil
 }
@@ -171,6 +179,7 @@ func (g *gossip) seek(ctx context.Context, t *talk) {
 		if lost := g.missing(); len(lost) > 0 && (n%5 == 0 || !g.m.views.anyAlive()) {
 			t.list.Join([]string{lost[rand.IntN(len(lost))] + "/" + nowhere + ":1"}) // another time, if not now
 		}
+		g.once.Do(func() { close(g.sought) })
 		select {
 		case <-ctx.Done():
 			return

@@ -82,6 +82,7 @@ func (l localCalls) Label(ctx context.Context, req *api.LabelRequest) (*api.Labe
 	if err := fromWire(err, unreachable(m.Name, m.Address)); err != nil {
 		return nil, fmt.Errorf("label node %s: %w", m.Name, err)
 	}
+	l.d.members.hear(reply.Statement)
 	return &api.LabelResponse{Labels: reply.Labels}, nil
 }
 
@@ -89,5 +90,5 @@ func (l localCalls) Label(ctx context.Context, req *api.LabelRequest) (*api.Labe
 // asked for it.
 func (p peerCalls) LabelHere(_ context.Context, req *api.LabelHereRequest) (*api.LabelHereResponse, error) {
 	labels, err := p.d.members.label(req.Set, req.Unset)
-	return &api.LabelHereResponse{Labels: labels}, err
+	return &api.LabelHereResponse{Labels: labels, Statement: p.d.members.last()}, err
 }

@@ -104,6 +104,36 @@ func (m *membership) learn(known *api.Known) error {
 	return err
 }
 
+// hear takes in what a node answered of itself, so that whoever has changed it sees
+// that at once. What is not believed is heard of by gossip, or never.
+func (m *membership) hear(s *api.SignedStatement) {
+	if s == nil { // of an older version
+		return
+	}
+	if err := m.learn(&api.Known{Statements: []*api.SignedStatement{s}}); err != nil {
+		m.log.Warn("not believed what a node said of itself", "err", err)
+	}
+}
+
+// settlePatience bounds settle: the founding node may be down.
+const settlePatience = 2 * time.Second
+
+// settle waits until others have heard that this node is there, as far as they can
+// be reached: who is told that the daemon serves may use the node from anywhere.
+func (m *membership) settle(ctx context.Context) {
+	late := time.NewTimer(settlePatience)
+	defer late.Stop()
+	for _, done := range []<-chan struct{}{m.follower.called(), m.gossip.sought} {
+		select {
+		case <-done:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // run keeps the list up to date until ctx ends.
 func (m *membership) run(ctx context.Context) {
 	if m.follower != nil {

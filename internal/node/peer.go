@@ -83,5 +83,5 @@ func (p peerCalls) StartUserDeputy(_ context.Context, req *api.StartUserDeputyRe
 // who asked for it.
 func (p peerCalls) DrainHere(_ context.Context, req *api.DrainHereRequest) (*api.DrainHereResponse, error) {
 	state, err := p.d.drain.do(req.Action)
-	return &api.DrainHereResponse{State: state}, err
+	return &api.DrainHereResponse{State: state, Statement: p.d.members.last()}, err
 }

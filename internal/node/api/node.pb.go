@@ -1914,8 +1914,10 @@ func (x *DrainHereRequest) GetAction() DrainAction {
 }
 
 type DrainHereResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         *Drained               `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	State *Drained               `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// What the node says of itself since.
+	Statement     *SignedStatement `protobuf:"bytes,2,opt,name=statement,proto3" json:"statement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1953,6 +1955,13 @@ func (*DrainHereResponse) Descriptor() ([]byte, []int) {
 func (x *DrainHereResponse) GetState() *Drained {
 	if x != nil {
 		return x.State
+	}
+	return nil
+}
+
+func (x *DrainHereResponse) GetStatement() *SignedStatement {
+	if x != nil {
+		return x.Statement
 	}
 	return nil
 }
@@ -2131,8 +2140,10 @@ func (x *LabelHereRequest) GetUnset() []string {
 }
 
 type LabelHereResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Labels        map[string]string      `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Labels map[string]string      `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What the node says of itself since.
+	Statement     *SignedStatement `protobuf:"bytes,2,opt,name=statement,proto3" json:"statement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2170,6 +2181,13 @@ func (*LabelHereResponse) Descriptor() ([]byte, []int) {
 func (x *LabelHereResponse) GetLabels() map[string]string {
 	if x != nil {
 		return x.Labels
+	}
+	return nil
+}
+
+func (x *LabelHereResponse) GetStatement() *SignedStatement {
+	if x != nil {
+		return x.Statement
 	}
 	return nil
 }
@@ -2942,9 +2960,10 @@ const file_node_proto_rawDesc = "" +
 	"\x10DrainHereRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x124\n" +
-	"\x06action\x18\x02 \x01(\x0e2\x1c.popcorn.node.v1.DrainActionR\x06action\"C\n" +
+	"\x06action\x18\x02 \x01(\x0e2\x1c.popcorn.node.v1.DrainActionR\x06action\"\x83\x01\n" +
 	"\x11DrainHereResponse\x12.\n" +
-	"\x05state\x18\x01 \x01(\v2\x18.popcorn.node.v1.DrainedR\x05state\"\xcb\x01\n" +
+	"\x05state\x18\x01 \x01(\v2\x18.popcorn.node.v1.DrainedR\x05state\x12>\n" +
+	"\tstatement\x18\x02 \x01(\v2 .popcorn.node.v1.SignedStatementR\tstatement\"\xcb\x01\n" +
 	"\fLabelRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
@@ -2966,9 +2985,10 @@ const file_node_proto_rawDesc = "" +
 	"\x05unset\x18\x03 \x03(\tR\x05unset\x1a6\n" +
 	"\bSetEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x96\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x01\n" +
 	"\x11LabelHereResponse\x12F\n" +
-	"\x06labels\x18\x01 \x03(\v2..popcorn.node.v1.LabelHereResponse.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x01 \x03(\v2..popcorn.node.v1.LabelHereResponse.LabelsEntryR\x06labels\x12>\n" +
+	"\tstatement\x18\x02 \x01(\v2 .popcorn.node.v1.SignedStatementR\tstatement\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8d\x01\n" +
@@ -3147,54 +3167,56 @@ var file_node_proto_depIdxs = []int32{
 	31, // 15: popcorn.node.v1.DrainResponse.state:type_name -> popcorn.node.v1.Drained
 	1,  // 16: popcorn.node.v1.DrainHereRequest.action:type_name -> popcorn.node.v1.DrainAction
 	31, // 17: popcorn.node.v1.DrainHereResponse.state:type_name -> popcorn.node.v1.Drained
-	49, // 18: popcorn.node.v1.LabelRequest.set:type_name -> popcorn.node.v1.LabelRequest.SetEntry
-	50, // 19: popcorn.node.v1.LabelResponse.labels:type_name -> popcorn.node.v1.LabelResponse.LabelsEntry
-	51, // 20: popcorn.node.v1.LabelHereRequest.set:type_name -> popcorn.node.v1.LabelHereRequest.SetEntry
-	52, // 21: popcorn.node.v1.LabelHereResponse.labels:type_name -> popcorn.node.v1.LabelHereResponse.LabelsEntry
-	41, // 22: popcorn.node.v1.Cpu.components:type_name -> popcorn.node.v1.Component
-	38, // 23: popcorn.node.v1.CheckHereResponse.findings:type_name -> popcorn.node.v1.Finding
-	40, // 24: popcorn.node.v1.CheckHereResponse.cpu:type_name -> popcorn.node.v1.Cpu
-	42, // 25: popcorn.node.v1.CheckResponse.there:type_name -> popcorn.node.v1.CheckHereResponse
-	42, // 26: popcorn.node.v1.CheckResponse.here:type_name -> popcorn.node.v1.CheckHereResponse
-	9,  // 27: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
-	11, // 28: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
-	13, // 29: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
-	15, // 30: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
-	17, // 31: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
-	29, // 32: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
-	34, // 33: popcorn.node.v1.LocalService.Label:input_type -> popcorn.node.v1.LabelRequest
-	45, // 34: popcorn.node.v1.LocalService.Check:input_type -> popcorn.node.v1.CheckRequest
-	19, // 35: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
-	21, // 36: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
-	23, // 37: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
-	25, // 38: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
-	27, // 39: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
-	32, // 40: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
-	36, // 41: popcorn.node.v1.PeerService.LabelHere:input_type -> popcorn.node.v1.LabelHereRequest
-	39, // 42: popcorn.node.v1.PeerService.CheckHere:input_type -> popcorn.node.v1.CheckHereRequest
-	43, // 43: popcorn.node.v1.PeerService.Echo:input_type -> popcorn.node.v1.EchoRequest
-	10, // 44: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
-	12, // 45: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
-	14, // 46: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
-	16, // 47: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
-	18, // 48: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
-	30, // 49: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
-	35, // 50: popcorn.node.v1.LocalService.Label:output_type -> popcorn.node.v1.LabelResponse
-	46, // 51: popcorn.node.v1.LocalService.Check:output_type -> popcorn.node.v1.CheckResponse
-	20, // 52: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
-	22, // 53: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
-	24, // 54: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
-	26, // 55: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
-	28, // 56: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
-	33, // 57: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
-	37, // 58: popcorn.node.v1.PeerService.LabelHere:output_type -> popcorn.node.v1.LabelHereResponse
-	42, // 59: popcorn.node.v1.PeerService.CheckHere:output_type -> popcorn.node.v1.CheckHereResponse
-	44, // 60: popcorn.node.v1.PeerService.Echo:output_type -> popcorn.node.v1.EchoResponse
-	44, // [44:61] is the sub-list for method output_type
-	27, // [27:44] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	4,  // 18: popcorn.node.v1.DrainHereResponse.statement:type_name -> popcorn.node.v1.SignedStatement
+	49, // 19: popcorn.node.v1.LabelRequest.set:type_name -> popcorn.node.v1.LabelRequest.SetEntry
+	50, // 20: popcorn.node.v1.LabelResponse.labels:type_name -> popcorn.node.v1.LabelResponse.LabelsEntry
+	51, // 21: popcorn.node.v1.LabelHereRequest.set:type_name -> popcorn.node.v1.LabelHereRequest.SetEntry
+	52, // 22: popcorn.node.v1.LabelHereResponse.labels:type_name -> popcorn.node.v1.LabelHereResponse.LabelsEntry
+	4,  // 23: popcorn.node.v1.LabelHereResponse.statement:type_name -> popcorn.node.v1.SignedStatement
+	41, // 24: popcorn.node.v1.Cpu.components:type_name -> popcorn.node.v1.Component
+	38, // 25: popcorn.node.v1.CheckHereResponse.findings:type_name -> popcorn.node.v1.Finding
+	40, // 26: popcorn.node.v1.CheckHereResponse.cpu:type_name -> popcorn.node.v1.Cpu
+	42, // 27: popcorn.node.v1.CheckResponse.there:type_name -> popcorn.node.v1.CheckHereResponse
+	42, // 28: popcorn.node.v1.CheckResponse.here:type_name -> popcorn.node.v1.CheckHereResponse
+	9,  // 29: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
+	11, // 30: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
+	13, // 31: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
+	15, // 32: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
+	17, // 33: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
+	29, // 34: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
+	34, // 35: popcorn.node.v1.LocalService.Label:input_type -> popcorn.node.v1.LabelRequest
+	45, // 36: popcorn.node.v1.LocalService.Check:input_type -> popcorn.node.v1.CheckRequest
+	19, // 37: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
+	21, // 38: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
+	23, // 39: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
+	25, // 40: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
+	27, // 41: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
+	32, // 42: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
+	36, // 43: popcorn.node.v1.PeerService.LabelHere:input_type -> popcorn.node.v1.LabelHereRequest
+	39, // 44: popcorn.node.v1.PeerService.CheckHere:input_type -> popcorn.node.v1.CheckHereRequest
+	43, // 45: popcorn.node.v1.PeerService.Echo:input_type -> popcorn.node.v1.EchoRequest
+	10, // 46: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
+	12, // 47: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
+	14, // 48: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
+	16, // 49: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
+	18, // 50: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
+	30, // 51: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
+	35, // 52: popcorn.node.v1.LocalService.Label:output_type -> popcorn.node.v1.LabelResponse
+	46, // 53: popcorn.node.v1.LocalService.Check:output_type -> popcorn.node.v1.CheckResponse
+	20, // 54: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
+	22, // 55: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
+	24, // 56: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
+	26, // 57: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
+	28, // 58: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
+	33, // 59: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
+	37, // 60: popcorn.node.v1.PeerService.LabelHere:output_type -> popcorn.node.v1.LabelHereResponse
+	42, // 61: popcorn.node.v1.PeerService.CheckHere:output_type -> popcorn.node.v1.CheckHereResponse
+	44, // 62: popcorn.node.v1.PeerService.Echo:output_type -> popcorn.node.v1.EchoResponse
+	46, // [46:63] is the sub-list for method output_type
+	29, // [29:46] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }

@@ -104,7 +104,7 @@ func (d *directory) takeRoster(s *api.SignedRoster) (fresh bool, err error) {
 	}
 	d.taking.Lock()
 	defer d.taking.Unlock()
-	if s == nil || r.Number <= d.current().Number {
+	if s == nil || r.Number <= d.rosterNumber() {
 		return false, nil
 	}
 	if err := d.id.VerifyAuthority(trust.Rosters, s.Roster, s.Signature); err != nil {
@@ -210,6 +210,12 @@ func (d *directory) numbers() (roster uint64, statements map[string]uint64) {
 		statements[name] = s.number
 	}
 	return d.roster.Number, statements
+}
+
+func (d *directory) rosterNumber() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.roster.Number
 }
 
 // current is a copy of the roster.

@@ -49,7 +49,7 @@ func TestMetrics(t *testing.T) {
 	b.stop()
 	a.until("a=alive b=unreachable")
 	a.drain("")
-	if _, text = a.get("/metrics"); !strings.Contains(text, `popcorn_members{state="unreachable"} 1`) || !strings.Contains(text, "popcorn_draining 1") {
+	if _, text = a.get("/metrics"); !strings.Contains(text, `popcorn_members{state="unreachable"} 1`) || !strings.Contains(text, "\npopcorn_draining 1\n") {
 		t.Errorf("after a loss:\n%s", text)
 	}
 }

@@ -72,6 +72,9 @@ func fromMember(w *api.Member) Member {
 	m := Member{Name: w.GetName(), Address: w.GetAddress(), State: Unreachable, Since: time.Unix(w.GetSince(), 0), Founder: w.GetFounder(),
 		Arch: w.GetArch(), Kernel: w.GetKernel(), CPUs: int(w.GetCpus()), Memory: w.GetMemory(), Free: w.GetMemoryFree(), Version: w.GetVersion(),
 		Labels: w.GetLabels()}
+	if m.Labels == nil {
+		m.Labels = map[string]string{} // in documents an object
+	}
 	for s, on := range stateOnWire {
 		if on == w.GetState() {
 			m.State = s

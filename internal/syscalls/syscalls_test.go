@@ -56,11 +56,11 @@ func TestClassOfCall(t *testing.T) {
 	want := map[Class][]string{
 		Local:    {"sched_yield"},
 		Answered: {"getpid", "gettid", "rseq"},
-		Home: {"read", "futex", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue", "getppid", "sigaltstack",
+		Home: {"read", "futex", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue", "getppid",
 			"set_robust_list", "set_tid_address", "rt_sigaction", "rt_sigprocmask", "getcpu", "statx", "file_setattr"},
 		Everywhere: {"mmap", "munmap", "mprotect", "mremap", "brk", "madvise", "pkey_mprotect", "remap_file_pages",
 			"shmat", "shmdt", "mlock", "mlock2", "mlockall", "munlock", "munlockall", "membarrier", "mseal"},
-		GoHome: {"fork", "vfork", "clone", "clone3", "execve", "execveat", "exit", "exit_group", "rt_sigreturn",
+		GoHome: {"sigaltstack", "fork", "vfork", "clone", "clone3", "execve", "execveat", "exit", "exit_group", "rt_sigreturn",
 			"arch_prctl", "ptrace", "unshare", "setns", "seccomp", "prctl", "io_uring_setup", "io_uring_enter",
 			"io_uring_register", "rt_sigsuspend", "modify_ldt", "set_thread_area", "iopl", "ioperm", "userfaultfd",
 			"perf_event_open", "bpf", "kexec_load", "reboot", "restart_syscall"},

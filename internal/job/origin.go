@@ -48,6 +48,7 @@ type origin struct {
 	ending      []func(code int)
 	code        int
 	butlerEnds  bool
+	core        coreDump
 }
 
 // nodeState is what the origin knows of a remote.

@@ -156,6 +156,9 @@ func (o *origin) land(t *thread, sig sys.Signal) {
 	case t.place == coherence.Home:
 		t.finishMove(nil)
 	}
+	if o.dumpFirst(t, sig) {
+		return
+	}
 	t.errand = t.place != coherence.Home
 	if t.errand && sig == 0 {
 		switch l.reason {

@@ -27,10 +27,13 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 	}
 	switch {
 	case t.where == atHome, t.where == leaving:
+		if o.dumpFirst(t, sig) {
+			return
+		}
 		o.mendDropped(t, sig)
 		o.resume(t, sig)
 		return
-	case !o.caught(t, sig):
+	case !o.caught(t, sig) && !o.dumps(t, sig):
 		o.resume(t, sig)
 		return
 	}

@@ -1,4 +1,5 @@
 // args: 0
+// calls: clone3 getpid kill pause read rt_sigaction rt_sigprocmask
 #include "guest.h"
 #include <sys/prctl.h>
 

@@ -1,3 +1,4 @@
+// calls: clone clone3 exit_group getpgid kill prctl read wait4 write
 #include "guest.h"
 #include <sys/prctl.h>
 

@@ -1,3 +1,5 @@
+// calls: clone clone3 close exit_group getpgid getuid kill pidfd_open pidfd_send_signal poll prlimit64
+// calls: rt_sigaction wait4 waitid
 #include "guest.h"
 #include <sys/prctl.h>
 #include <sys/resource.h>

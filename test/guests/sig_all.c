@@ -1,3 +1,4 @@
+// calls: getpid getuid kill rt_sigaction rt_sigqueueinfo rt_sigreturn tgkill tkill
 #include "guest.h"
 
 static _Atomic int got, code, value;

@@ -1,3 +1,4 @@
+// calls: clone3 rt_sigaction rt_sigprocmask rt_sigreturn tgkill
 #include "guest.h"
 #include <ucontext.h>
 

@@ -1,3 +1,5 @@
+// calls: clock_nanosleep clone3 getpid getuid kill rt_sigaction rt_sigprocmask rt_sigreturn
+// calls: rt_tgsigqueueinfo tgkill
 #include "guest.h"
 
 #define THREADS 4

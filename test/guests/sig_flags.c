@@ -1,3 +1,4 @@
+// calls: rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack tgkill
 #include "guest.h"
 
 #ifndef SS_AUTODISARM

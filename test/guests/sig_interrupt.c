@@ -1,4 +1,8 @@
 // build: -lrt
+// calls: accept bind clock_nanosleep clone clone3 close connect epoll_create1 epoll_wait eventfd2 flock
+// calls: getpid getsockname kill listen mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv
+// calls: openat pause poll pselect6 read readv recvfrom recvmsg rt_sigaction rt_sigreturn rt_sigtimedwait
+// calls: semctl semget semtimedop setsockopt socket socketpair tgkill wait4 waitid write
 #include "guest.h"
 #include <mqueue.h>
 #include <sys/epoll.h>

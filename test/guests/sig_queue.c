@@ -1,3 +1,4 @@
+// calls: clone3 getpid getuid prlimit64 rt_sigaction rt_sigprocmask rt_sigqueueinfo rt_sigreturn
 #include "guest.h"
 #include <sys/resource.h>
 

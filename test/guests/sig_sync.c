@@ -1,3 +1,4 @@
+// calls: clone3 ftruncate mmap mprotect munmap openat rt_sigaction
 #include "guest.h"
 #include <ucontext.h>
 

@@ -1,3 +1,5 @@
+// calls: clock_nanosleep clone3 pause rt_sigaction rt_sigprocmask rt_sigreturn timer_create timer_delete
+// calls: timer_getoverrun timer_gettime timer_settime
 #include "guest.h"
 
 #ifndef sigev_notify_thread_id

@@ -1,3 +1,6 @@
+// calls: clock_nanosleep clone3 close epoll_create1 epoll_ctl epoll_pwait epoll_wait getpid ppoll
+// calls: pselect6 read rt_sigaction rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigtimedwait signalfd4
+// calls: tgkill
 #include "guest.h"
 #include <sys/epoll.h>
 #include <sys/select.h>

@@ -13,6 +13,9 @@
 //   - moves_test.go moves threads by `popcorn migrate` while they compute or
 //     sit in a system call.
 //   - faults_test.go kills, at random moments, each process a job is made of.
+//   - calls_test.go holds that every system call is tested from a thread that is
+//     away, and that those who claim to test one really make it there.
+//   - core_test.go looks into core dumps.
 //   - wronguse_test.go uses it wrongly.
 //   - hosts_test.go runs jobs on hosts made by package lab.
 //
@@ -30,6 +33,7 @@
 //	// soak: 3 100000            arguments when POPCORN_SOAK is set
 //	// exit: 134                 expected exit code, 128+N for signal N; else 0
 //	// only: moves               started by that test, not by guests_test.go
+//	// calls: read write         system calls it tests from a thread that is away
 //
 // A guest that moves itself uses go() of guests/guest.h: it insists on the
 // documented answer, ENOSYS on a plain kernel. The harness tells it the number

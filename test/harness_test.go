@@ -149,7 +149,7 @@ func readGuest(t *testing.T, file string) guestSource {
 			break
 		}
 		if key, value, ok := strings.Cut(text, ": "); ok && !strings.Contains(key, " ") {
-			g.tags[key] = value
+			g.tags[key] = strings.TrimSpace(g.tags[key] + " " + value) // a long one takes several lines
 		}
 	}
 	return g

@@ -14,6 +14,11 @@ func le64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 // allSignals blocks everything that can be blocked.
 const allSignals = ^uint64(0)
 
+// allButTraps blocks everything that can be blocked but SIGTRAP, by which injected
+// code ends: one that is raised while blocked takes the program's own handler away
+// (force_sig_info_to_task, kernel/signal.c; test/guests/sig_sync.c).
+const allButTraps = allSignals &^ (1 << (sys.SIGTRAP - 1))
+
 func setCall(r *sys.Regs, site, nr uint64, args []uint64) {
 	var a [6]uint64
 	copy(a[:], args)
@@ -80,13 +85,17 @@ func (p *Process) diverted(tid int, f func(*sys.Regs) (uint64, error)) (uint64, 
 	if err != nil {
 		return 0, err
 	}
-	if err := sys.SetSigMask(tid, allSignals); err != nil {
+	if err := sys.SetSigMask(tid, allButTraps); err != nil {
 		return 0, err
 	}
 	work := saved
 	ret, err := f(&work)
 	if errors.Is(err, ErrGone) {
 		return 0, err
+	}
+	if p.strayTrap {
+		p.strayTrap = false
+		err = errors.Join(err, sys.Tgkill(p.PID, tid, sys.SIGTRAP))
 	}
 	return ret, errors.Join(err, sys.SetRegs(tid, &saved), sys.SetSigMask(tid, mask))
 }
@@ -112,6 +121,8 @@ func (p *Process) untilTrap(tid int, r *sys.Regs, at uint64) error {
 			return nil
 		case sys.StopEvent(status) == sys.EVENT_CLONE, sys.StopEvent(status) == sys.EVENT_STOP:
 			// The injected call was clone, or an interrupt sent earlier arrives now.
+		case status.StopSignal() == sys.SIGTRAP && sys.StopEvent(status) == 0:
+			p.strayTrap = true // somebody sent it: it is sent again afterwards
 		default:
 			return fmt.Errorf("thread stopped at %#x with status %#x", r.Rip, uint32(status))
 		}
@@ -131,6 +142,8 @@ func (p *Process) step(tid int) error {
 		switch {
 		case status.StopSignal() == sys.SIGTRAP|0x80:
 			return nil
+		case status.StopSignal() == sys.SIGTRAP && sys.StopEvent(status) == 0:
+			p.strayTrap = true
 		case sys.StopEvent(status) == sys.EVENT_STOP:
 			// An interrupt that was sent before the thread stopped for us.
 		default:

@@ -33,8 +33,10 @@ type Process struct {
 	Holder int // thread that keeps descriptors, see startServants
 	// butlerGone: it has ended, or is about to.
 	butlerGone bool
-	errands    errands
-	files      files
+	// strayTrap: a SIGTRAP that somebody sent came while a call was injected.
+	strayTrap bool
+	errands   errands
+	files     files
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes

@@ -58,6 +58,9 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 	}
 	o.releaseFork(t) // it stands before its call, which it will make there
 	t.futex = nil
+	if o.signalsFirst(t) {
+		return
+	}
 	t.to(leaving)
 	t.node = n
 	o.prepared(n, t, func(err error) {
@@ -84,6 +87,24 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 			}
 		})
 	})
+}
+
+// signalsFirst lets the kernel deliver what waits for t: who unblocks a signal
+// finds its handler run when the call returns (test/guests/sig_queue.c). What
+// waits for the process another thread may take, so t is looked for again.
+func (o *origin) signalsFirst(t *thread) bool {
+	pending, err := sys.Pending(t.tid)
+	if err != nil || pending == 0 {
+		return false
+	}
+	mask, err := sys.GetSigMask(t.tid)
+	if err != nil || pending&^mask == 0 {
+		return false
+	}
+	t.errand = true
+	o.lingerAtHome(t)
+	o.resume(t, 0)
+	return true
 }
 
 // withoutRseq ends t's restartable sequences, then calls f. The kernel writes to

@@ -159,23 +159,56 @@ func (o *origin) follow(t *thread, n sys.Notif) {
 		return
 	}
 	if n.Nr != sys.SYS_CLONE3 {
-		o.stopBefore(t, n)
+		o.stopBefore(t, n, writtenByClone(n))
 		return
 	}
-	// The flags are in memory.
-	o.peek(vm.Addr(n.Args[0]), 8, func(b []byte, err error) {
-		const cloneVM = 0x100
+	// The arguments are in memory.
+	o.peek(vm.Addr(n.Args[0]), cloneArgsSize, func(b []byte, err error) {
 		if err != nil || binary.LittleEndian.Uint64(b)&cloneVM != 0 {
 			sys.NotifContinue(o.listener, n.ID)
 			return
 		}
-		o.stopBefore(t, n)
+		o.stopBefore(t, n, writtenByClone3(b))
 	})
+}
+
+// Flags of clone(2), and the part of struct clone_args that is of interest: flags,
+// pidfd, child_tid, parent_tid.
+const (
+	cloneVM           = 0x100
+	clonePidfd        = 0x1000
+	cloneParentSetTID = 0x100000
+	cloneArgsSize     = 32
+)
+
+// writtenByClone is what the kernel writes in the parent's memory before the child
+// runs, while that memory is held for it to be copied.
+func writtenByClone(n sys.Notif) []run {
+	if n.Nr == sys.SYS_CLONE && n.Args[0]&(clonePidfd|cloneParentSetTID) != 0 {
+		return []run{pagesOf(n.Args[2])}
+	}
+	return nil
+}
+
+func writtenByClone3(args []byte) (runs []run) {
+	flags := binary.LittleEndian.Uint64(args)
+	if flags&clonePidfd != 0 {
+		runs = append(runs, pagesOf(binary.LittleEndian.Uint64(args[8:])))
+	}
+	if flags&cloneParentSetTID != 0 {
+		runs = append(runs, pagesOf(binary.LittleEndian.Uint64(args[24:])))
+	}
+	return runs
+}
+
+// pagesOf is the pages of an int at a.
+func pagesOf(a uint64) run {
+	return vm.Range{Start: vm.Addr(a), End: vm.Addr(a) + 4}.Pages()
 }
 
 // stopBefore stops t, which waits in a notification, as if before its call. The
 // interrupt comes first, so that t does not run on with the answer.
-func (o *origin) stopBefore(t *thread, n sys.Notif) {
+func (o *origin) stopBefore(t *thread, n sys.Notif, written []run) {
 	o.interrupt(t, func() {
 		if !again(t.tid, uint64(n.Nr)) || t.where != atHome {
 			if t.where != leaving { // it makes the call again wherever it goes
@@ -187,7 +220,7 @@ func (o *origin) stopBefore(t *thread, n sys.Notif) {
 			o.futexAtHome(t, runs)
 			return
 		}
-		o.copiesMemory(t)
+		o.copiesMemory(t, written)
 	})
 	sys.NotifSend(o.listener, n.ID, 0, sys.Errno(-restartNoIntr))
 }
@@ -205,9 +238,14 @@ func again(tid int, nr uint64) bool {
 }
 
 // copiesMemory lets t fork once home has all pages; nobody else may write until
-// the kernel has copied them.
-func (o *origin) copiesMemory(t *thread) {
-	t.forkHold = o.pager.HoldAll(coherence.Read, func(id uint64) {
+// the kernel has copied them. What the kernel writes meanwhile must be home's alone.
+func (o *origin) copiesMemory(t *thread, written []run) {
+	access := coherence.Read
+	if len(written) > 0 {
+		access = coherence.Write
+	}
+	t.forkHold = o.pager.HoldAll(access, func(id uint64) {
+		o.populate(written)
 		o.loop.post(func() {
 			if t.forkHold == id { // else it has left before its call
 				o.resume(t, 0)

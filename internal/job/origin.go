@@ -48,6 +48,7 @@ type origin struct {
 	ending      []func(code int)
 	code        int
 	butlerEnds  bool
+	core        coreDump
 }
 
 // nodeState is what the origin knows of a remote.
@@ -175,8 +176,9 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 	case t.stepsOut():
 		t.single = true
 		err = sys.SingleStep(t.tid, sig)
-	case t.errand && sig != 0:
-		// The stop comes at the handler's first instruction.
+	case t.errand && sig != 0 && o.caught(t, sig):
+		// The stop comes at the handler's first instruction, before it is executed:
+		// a step beyond it would be dangerous, see mayStep.
 		t.single = true
 		err = sys.SingleStep(t.tid, sig)
 	case t.errand || t.forkHold != 0 || t.execing:

@@ -33,12 +33,13 @@ const (
 	returnTouch                         // it touched what only home has
 	returnFault                         // its own fault, to be repeated here
 	returnTSC                           // it read the time stamp counter, which is home's
+	returnTrap                          // it was trapped with code Addr after an instruction, which is not to be repeated
 	returnInstruction                   // its node's processor lacks the instruction
 )
 
 var returnNames = map[uint32]string{returnRecalled: "recalled", returnPopcorn: "popcorn call",
 	returnTouch: "touched memory that stays at home", returnFault: "fault", returnTSC: "read the time stamp counter",
-	returnInstruction: "came to an instruction its node's processor lacks"}
+	returnTrap: "trap", returnInstruction: "came to an instruction its node's processor lacks"}
 
 // returned takes a thread back whose user state is ctx. inCall tells that its
 // shadow is making a call for it, or was about to.
@@ -145,12 +146,18 @@ func (o *origin) land(t *thread, sig sys.Signal) {
 		}
 		return
 	}
+	if l.reason == returnTrap {
+		o.raiseTrap(t, int(l.nr), l.ctx.Regs.Rip)
+	}
 	switch {
 	case l.reason == returnRecalled && sig == 0 && t.place != coherence.Home:
 		o.depart(t, t.place) // on its way from one remote to another
 		return
 	case t.place == coherence.Home:
 		t.finishMove(nil)
+	}
+	if o.dumpFirst(t, sig) {
+		return
 	}
 	t.errand = t.place != coherence.Home
 	if t.errand && sig == 0 {

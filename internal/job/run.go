@@ -51,6 +51,7 @@ type launcher struct {
 	ended   chan struct{}
 	readers sync.WaitGroup
 	guest   int
+	soon    []sys.Signal // came before there was a program to pass them on to
 	// asked is how often the origin's supervisor was asked whether it is well, and
 	// answered its last answer.
 	asked, answered int
@@ -286,7 +287,7 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		p.from.addr = m.Addr
 		l.introduce()
 	case m.PID != 0:
-		l.guest = m.PID
+		l.begun(m.PID)
 	case m.Errno != 0:
 		return execCode(sys.Errno(m.Errno)), errors.New(m.Error), true
 	case m.Error != "":

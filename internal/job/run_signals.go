@@ -28,8 +28,12 @@ var fatalSignals = map[sys.Signal]bool{sys.SIGHUP: true, sys.SIGINT: true, sys.S
 
 func (l *launcher) forward(sig os.Signal) {
 	s, ok := sig.(sys.Signal)
-	if !ok || l.guest == 0 || s == sys.SIGTTIN || s == sys.SIGTTOU {
+	if !ok || s == sys.SIGTTIN || s == sys.SIGTTOU {
 		return // the last two concern the whole group at all times
+	}
+	if l.guest == 0 {
+		l.soon = append(l.soon, s)
+		return
 	}
 	if s == sys.SIGCONT && firstThreadState(l.guest) != 't' {
 		return // a shell continues the whole group, the program was in it
@@ -42,6 +46,16 @@ func (l *launcher) forward(sig os.Signal) {
 		l.nodes[0].send(fromRun{Ask: l.asked})
 		l.watch(s, 2)
 	}
+}
+
+// begun notes that the program runs, and passes on what came before: the terminal's
+// too, for its foreground group had no program yet.
+func (l *launcher) begun(pid int) {
+	l.guest = pid
+	for _, s := range l.soon {
+		sys.Kill(pid, s)
+	}
+	l.soon = nil
 }
 
 // watch looks after a while whether the program has taken a signal, so often.

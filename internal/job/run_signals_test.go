@@ -42,6 +42,21 @@ func TestDefaultActionPending(t *testing.T) {
 	}
 }
 
+// A signal that comes before there is a program reaches it.
+func TestSignalBeforeProgram(t *testing.T) {
+	l := &launcher{}
+	l.forward(sys.SIGTERM)
+	c := exec.Command("sleep", "100")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Process.Kill() })
+	l.begun(c.Process.Pid)
+	if err := c.Wait(); err == nil || err.Error() != "signal: terminated" {
+		t.Errorf("the program ended with %v", err)
+	}
+}
+
 // What a process expects, or has blocked, does not end it.
 func TestDefaultActionOfOurs(t *testing.T) {
 	// The Go run time has a handler for nearly every signal.

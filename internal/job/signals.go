@@ -14,6 +14,7 @@ import (
 // thread that is away the shadow stays stopped on it until the thread is home;
 // the kernel then delivers it in the thread's own context.
 func (o *origin) signalled(t *thread, sig sys.Signal) {
+	o.explainTrap(t, sig)
 	if sig == sys.SIGTRAP && t.single {
 		t.single = false
 		o.inHandler(t)
@@ -26,10 +27,13 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 	}
 	switch {
 	case t.where == atHome, t.where == leaving:
+		if o.dumpFirst(t, sig) {
+			return
+		}
 		o.mendDropped(t, sig)
 		o.resume(t, sig)
 		return
-	case !o.caught(t, sig):
+	case !o.caught(t, sig) && !o.dumps(t, sig):
 		o.resume(t, sig)
 		return
 	}
@@ -43,6 +47,30 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 	default:
 		o.recall(t)
 	}
+}
+
+// raiseTrap repeats a trap that followed an instruction of the stopped thread t,
+// as a debugger's single step: its signal comes before the next one.
+func (o *origin) raiseTrap(t *thread, code int, at uint64) {
+	info := sys.FaultInfo(sys.SIGTRAP, code, at)
+	t.trap = &info
+	if err := sys.Tgkill(o.proc.PID, t.tid, sys.SIGTRAP); err != nil && !errors.Is(err, sys.ESRCH) {
+		o.logf("raise trap of thread %d: %v", t.tid, err)
+	}
+}
+
+// explainTrap has a signal of raiseTrap say what the original said.
+func (o *origin) explainTrap(t *thread, sig sys.Signal) {
+	if t.trap == nil || sig != sys.SIGTRAP {
+		return
+	}
+	if info, err := sys.GetSigInfo(t.tid); err != nil || info.PID() != sys.Getpid() || info.Code() > 0 {
+		return
+	}
+	if err := sys.SetSigInfo(t.tid, t.trap); err != nil && !errors.Is(err, sys.ESRCH) {
+		o.logf("explain trap of thread %d: %v", t.tid, err)
+	}
+	t.trap = nil
 }
 
 // mendDropped has a call made again that a signal interrupted which comes to

@@ -38,7 +38,11 @@ func (o *origin) stepOut(t *thread, n coherence.NodeID) bool {
 		t.steps = 0
 		return false
 	}
-	if t.steps++; t.steps > mostSteps {
+	t.steps++
+	if !mayStep(t.tid) {
+		t.steps = (t.steps + stepsAtOnce - 1) / stepsAtOnce * stepsAtOnce
+	}
+	if t.steps > mostSteps {
 		o.stay(t, errInVDSO)
 		return true
 	}
@@ -57,3 +61,11 @@ func (o *origin) stepOut(t *thread, n coherence.NodeID) bool {
 
 // stepsOut tells whether t is to make a single step.
 func (t *thread) stepsOut() bool { return t.steps%stepsAtOnce != 0 }
+
+// mayStep tells whether the stopped thread can be single-stepped: a trap that the
+// program blocks takes its handler for SIGTRAP away (force_sig_info_to_task,
+// kernel/signal.c).
+func mayStep(tid int) bool {
+	mask, err := sys.GetSigMask(tid)
+	return err != nil || !has(mask, sys.SIGTRAP)
+}

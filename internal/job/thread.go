@@ -80,6 +80,7 @@ type thread struct {
 	call     *call          // being made by the shadow
 	refused  func()         // ends the call that asked for the move under way, should it fail
 	signal   *delivery      // waits for the thread to come home
+	trap     *sys.SigInfo   // what the SIGTRAP says that we have sent it
 	landing  *landing       // user state that it gets at its next stop
 	since    time.Duration  // when the move under way began
 	moved    []func(error)  // who waits for it

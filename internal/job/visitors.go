@@ -139,9 +139,13 @@ func (r *remote) faulted(v *visitor, sig sys.Signal) {
 		r.sendHome(v, returnInstruction, 0, outOfCall)
 		return
 	}
+	if sig == sys.SIGTRAP && info.Code() != kernelMade {
+		r.sendHome(v, returnTrap, uint64(info.Code()), outOfCall)
+		return
+	}
 	r.sendHome(v, returnFault, uint64(sig), func(c *guest.Context) {
 		outOfCall(c)
-		if sig == sys.SIGTRAP && info.Code() == kernelMade {
+		if sig == sys.SIGTRAP {
 			c.Regs.Rip-- // over the breakpoint instruction
 		}
 	})

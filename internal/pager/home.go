@@ -233,7 +233,7 @@ func (h *Home) readPresent(r vm.Run, b []byte) ([]byte, Found, error) {
 }
 
 // unreadable is why memory with a mapping cannot be read: guard regions
-// (MADV_GUARD_INSTALL) are as if there were none.
+// (MADV_GUARD_INSTALL), and what is behind a file's end, are as if there were none.
 func unreadable(err error) error {
 	if errors.Is(err, sys.EIO) {
 		return fmt.Errorf("%w: %w", ErrNoMapping, err)
@@ -241,21 +241,13 @@ func unreadable(err error) error {
 	return err
 }
 
-// readFile appends pages of a file mapping; behind the file's end are zeros.
+// readFile appends pages of a file mapping. Behind the file's end there are none:
+// who touches them gets SIGBUS, at home (test/guests/sig_sync.c).
 func (h *Home) readFile(r vm.Run, b []byte) ([]byte, error) {
 	at := len(b)
 	b = grow(b, int(r.N)*vm.PageSize)
-	if h.guest.Read(r.First.Addr(), b[at:]) == nil {
-		return b, nil
-	}
-	for i := range r.N {
-		page := b[at+int(i)*vm.PageSize:][:vm.PageSize]
-		if err := h.guest.Read((r.First + vm.Page(i)).Addr(), page); err != nil {
-			if !errors.Is(err, sys.EIO) {
-				return b, err
-			}
-			clear(page)
-		}
+	if err := h.guest.Read(r.First.Addr(), b[at:]); err != nil {
+		return b, unreadable(err)
 	}
 	return b, nil
 }

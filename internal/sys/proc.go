@@ -89,3 +89,10 @@ func ProcessCPU(pid int) (time.Duration, error) {
 	}
 	return time.Duration(ts.Nano()), nil
 }
+
+// CoreLimit is the soft limit on the size of process pid's core dump, in bytes.
+func CoreLimit(pid int) (uint64, error) {
+	var l unix.Rlimit
+	err := unix.Prlimit(pid, unix.RLIMIT_CORE, nil, &l)
+	return l.Cur, err
+}

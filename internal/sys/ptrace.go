@@ -84,6 +84,14 @@ type RseqConfig struct {
 // the fields beyond Signo and Code mean something depends on these two.
 type SigInfo [128]byte
 
+// FaultInfo is what the kernel tells of a signal that a thread has caused itself.
+func FaultInfo(sig Signal, code int, addr uint64) (s SigInfo) {
+	binary.NativeEndian.PutUint32(s[0:], uint32(sig))
+	binary.NativeEndian.PutUint32(s[8:], uint32(code))
+	binary.NativeEndian.PutUint64(s[16:], addr)
+	return s
+}
+
 // Signo is the signal's number.
 func (s *SigInfo) Signo() Signal { return Signal(s.i32(0)) }
 

@@ -127,6 +127,25 @@ func checkPtraceMovesXState(s *sleeper) {
 	}
 }
 
+func TestPending(t *testing.T) { traced(t, checkPending) }
+
+func checkPending(s *sleeper) {
+	t := s.t
+	if set, err := Pending(s.pid); err != nil || set != 0 {
+		t.Errorf("%x, %v: nothing is pending", set, err)
+	}
+	check(t, Kill(s.pid, SIGUSR2)) // for the process
+	for range 40 {                 // more than are read at a time
+		check(t, Tgkill(s.pid, s.pid, Signal(34)))
+	}
+	check(t, Tgkill(s.pid, s.pid, SIGUSR1))
+	set, err := Pending(s.pid)
+	check(t, err)
+	if want := uint64(1<<(SIGUSR1-1) | 1<<(SIGUSR2-1) | 1<<33); set != want {
+		t.Errorf("pending %x, want %x", set, want)
+	}
+}
+
 func TestPtraceTellsStopsApart(t *testing.T) { traced(t, checkPtraceTellsStopsApart) }
 
 func checkPtraceTellsStopsApart(s *sleeper) {

@@ -31,6 +31,34 @@ func SetSigMask(tid int, mask uint64) error {
 	return err
 }
 
+// Pending is the set of signals that wait for the stopped thread tid or for its
+// process, bit n-1 for signal n. One that found no room to be queued (beyond
+// RLIMIT_SIGPENDING) is not among them.
+func Pending(tid int) (set uint64, err error) {
+	for _, flags := range []uint32{0, unix.PTRACE_PEEKSIGINFO_SHARED} {
+		var infos [16]SigInfo
+		args := struct { // struct ptrace_peeksiginfo_args
+			off   uint64
+			flags uint32
+			nr    int32
+		}{flags: flags, nr: int32(len(infos))}
+		for n := uintptr(len(infos)); n == uintptr(len(infos)); args.off += uint64(n) {
+			if n, err = peekSigInfo(tid, unsafe.Pointer(&args), &infos[0]); err != nil {
+				return 0, err
+			}
+			for _, i := range infos[:n] {
+				set |= 1 << (i.Signo() - 1)
+			}
+		}
+	}
+	return set, nil
+}
+
+func peekSigInfo(tid int, args unsafe.Pointer, infos *SigInfo) (uintptr, error) {
+	n, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_PEEKSIGINFO, uintptr(tid), uintptr(args), uintptr(unsafe.Pointer(infos)), 0, 0)
+	return n, toErr(e)
+}
+
 // GetSigInfo is the signal that tid stopped for; EINVAL in a group stop.
 func GetSigInfo(tid int) (s SigInfo, err error) {
 	_, err = ptraceMem(unix.PTRACE_GETSIGINFO, tid, 0, unsafe.Pointer(&s))

@@ -5,4 +5,4 @@
 // It is pure. It does not perform, forward or decode any call.
 package syscalls
 
-//go:generate go run popcorn/internal/syscalls/gen -o ../../SYSCALLS.md
+//go:generate go run popcorn/internal/syscalls/gen -o ../../SYSCALLS.md -guests ../../test/guests

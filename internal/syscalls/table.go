@@ -135,7 +135,7 @@ var table = []Entry{
 	{128, "rt_sigtimedwait", Home, ""},
 	{129, "rt_sigqueueinfo", Home, ""},
 	{130, "rt_sigsuspend", GoHome, "Waits under another signal mask, so the handler has to run where the mask is."},
-	{131, "sigaltstack", Home, "Being on the alternate stack is noticed only at home."},
+	{131, "sigaltstack", GoHome, "Whether a thread is on its alternate stack is told by its own stack pointer."},
 	{132, "utime", Home, ""},
 	{133, "mknod", Home, ""},
 	{134, "uselib", Home, "Not implemented by current kernels: ENOSYS."},

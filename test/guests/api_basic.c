@@ -1,4 +1,5 @@
 // args: 5
+// calls: clock_nanosleep
 #include "guest.h"
 
 /* To node 1, a short sleep there, and home again. */

@@ -1,4 +1,5 @@
 // args: 100
+// calls: clone3
 #include "guest.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

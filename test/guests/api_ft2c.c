@@ -1,4 +1,5 @@
 // args: 50
+// calls: clone3
 #include "guest.h"
 
 static pthread_barrier_t barrier;

@@ -1,5 +1,6 @@
 // args: 4 200000
 // soak: 8 16000000
+// calls: clone3
 #include "guest.h"
 
 static int threads;

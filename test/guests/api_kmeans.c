@@ -1,5 +1,6 @@
 // args: 4 4000 8
 // soak: 8 200000 16
+// calls: clone3
 #include "guest.h"
 
 enum { DIM = 4, MAX_K = 16 };

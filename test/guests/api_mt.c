@@ -1,5 +1,6 @@
 // args: 32 5
 // soak: 32 100
+// calls: clone3
 #include "guest.h"
 
 static pthread_barrier_t barrier;

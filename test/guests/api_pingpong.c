@@ -1,5 +1,6 @@
 // args: 200
 // soak: 20000
+// calls: clone3
 #include "guest.h"
 
 static _Atomic int word;

@@ -1,5 +1,6 @@
 // args: 8 4
 // soak: 16 256
+// calls: clone3
 #include "guest.h"
 
 static int threads;

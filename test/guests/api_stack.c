@@ -1,5 +1,6 @@
 // build: -fno-omit-frame-pointer -fno-optimize-sibling-calls
 // exit: 175
+// calls: access
 #include "guest.h"
 
 #define DEPTH 8

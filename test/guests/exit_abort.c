@@ -1,4 +1,5 @@
 // exit: 134
+// calls: clone3 prlimit64
 #include "guest.h"
 #include <sys/resource.h>
 

@@ -1,4 +1,5 @@
 // exit: 7
+// calls: clone3 exit_group
 #include "guest.h"
 
 static void last(void) { puts("EXIT-SUCCESS"); }

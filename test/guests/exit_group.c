@@ -1,4 +1,5 @@
 // exit: 33
+// calls: clock_nanosleep clone3
 #include "guest.h"
 
 static void *worker(void *arg)

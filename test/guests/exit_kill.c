@@ -1,4 +1,5 @@
 // exit: 137
+// calls: clock_nanosleep clone3 getpid kill
 #include "guest.h"
 
 static void *worker(void *arg)

@@ -1,3 +1,4 @@
+// calls: clock_nanosleep clone3
 #include "guest.h"
 
 static _Atomic int left = 3;

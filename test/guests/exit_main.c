@@ -1,4 +1,5 @@
 // exit: 21
+// calls: clock_nanosleep clone3 exit exit_group
 #include "guest.h"
 
 static pthread_t first;

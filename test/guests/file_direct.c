@@ -1,3 +1,4 @@
+// calls: clone3 openat pread64 pwrite64 write
 #include "guest.h"
 
 /* Direct reads and writes, which pin their pages, from and into memory another thread touches elsewhere. */

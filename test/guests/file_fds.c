@@ -1,3 +1,5 @@
+// calls: close copy_file_range dup dup2 fcntl flock ioctl lseek memfd_create openat pread64 read sendfile
+// calls: splice write
 #include "guest.h"
 #include <sys/file.h>
 #include <sys/ioctl.h>

@@ -1,3 +1,4 @@
+// calls: close mmap munmap openat pread64 write
 #include "guest.h"
 
 /* A file mapped private and shared: what is read, what is written back, and beyond the end. */

@@ -1,3 +1,4 @@
+// calls: close lseek openat pread64 pwrite64 read write
 #include "guest.h"
 
 /* open, write, lseek, read, pread, pwrite, O_APPEND, and their errors. */

@@ -1,3 +1,5 @@
+// calls: access chdir chmod close getcwd getdents64 link mkdir newfstatat openat readlink rename rmdir
+// calls: symlink umask unlink utimensat
 #include "guest.h"
 #include <dirent.h>
 

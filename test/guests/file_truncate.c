@@ -1,3 +1,4 @@
+// calls: ftruncate mmap newfstatat openat pread64 write
 #include "guest.h"
 
 static sigjmp_buf back;

@@ -1,3 +1,4 @@
+// calls: lseek mmap openat preadv readv writev
 #include "guest.h"
 
 /* readv, writev and preadv with parts on pages nobody touched before. */

@@ -1,3 +1,4 @@
+// calls: clone3 futex
 #include "guest.h"
 
 static uint32_t word, go_on;

@@ -1,5 +1,6 @@
 // args: 60
 // soak: 3000
+// calls: clone3 futex
 #include "guest.h"
 
 static pthread_mutex_t mutex;

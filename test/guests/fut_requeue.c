@@ -1,3 +1,4 @@
+// calls: clone3 futex
 #include "guest.h"
 
 /* The two words on pages of their own. */

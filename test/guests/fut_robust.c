@@ -1,5 +1,6 @@
 // args: 10
 // soak: 500
+// calls: clone3 futex
 #include "guest.h"
 
 static struct page {

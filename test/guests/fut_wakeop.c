@@ -1,3 +1,4 @@
+// calls: clone3 futex
 #include "guest.h"
 
 static uint32_t a[1024] __attribute__((aligned(PAGE))), b[1024] __attribute__((aligned(PAGE)));

@@ -1,3 +1,4 @@
+// calls: dup2 getpriority getrandom getrusage prctl prlimit64 sched_getaffinity
 #include "guest.h"
 #include <sys/auxv.h>
 #include <sys/prctl.h>

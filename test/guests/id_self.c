@@ -1,3 +1,4 @@
+// calls: access clone3 getcwd geteuid getpgid getpgrp getpid getppid getsid gettid getuid readlink uname
 #include "guest.h"
 #include <sys/resource.h>
 #include <sys/sysinfo.h>

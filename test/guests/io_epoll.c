@@ -1,3 +1,4 @@
+// calls: clone3 epoll_create1 epoll_ctl epoll_wait eventfd2 read write
 #include "guest.h"
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

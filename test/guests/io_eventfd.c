@@ -1,3 +1,4 @@
+// calls: clone3 eventfd2
 #include "guest.h"
 #include <sys/eventfd.h>
 

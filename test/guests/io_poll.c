@@ -1,3 +1,4 @@
+// calls: clock_nanosleep clone3 close poll ppoll pselect6 read write
 #include "guest.h"
 #include <sys/select.h>
 

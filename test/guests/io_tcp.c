@@ -1,5 +1,7 @@
 // args: 524288
 // soak: 67108864
+// calls: accept4 bind clone3 close connect getsockname listen read recvfrom sendto setsockopt shutdown
+// calls: socket socketpair write
 #include "guest.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,3 +1,4 @@
+// calls: poll read timerfd_create timerfd_gettime timerfd_settime
 #include "guest.h"
 #include <sys/timerfd.h>
 

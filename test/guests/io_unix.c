@@ -1,3 +1,5 @@
+// calls: accept bind clone3 close connect listen read recvfrom recvmsg sendmsg sendto socket socketpair
+// calls: write
 #include "guest.h"
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -1,3 +1,4 @@
+// calls: madvise mmap mprotect munmap
 #include "faulting.h"
 
 /* A reserved 64 GiB of PROT_NONE, pieces of it opened far apart, used and closed, as run times do. */

@@ -1,5 +1,6 @@
 // args: 64
 // soak: 512
+// calls: clone3
 #include "guest.h"
 
 static uint64_t *data;

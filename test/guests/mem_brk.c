@@ -1,3 +1,4 @@
+// calls: brk
 #include "faulting.h"
 
 /* The heap's end: up, down, up again and zero, and a refusal. */

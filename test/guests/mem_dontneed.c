@@ -1,5 +1,6 @@
 // args: 30
 // soak: 1000
+// calls: ftruncate madvise mmap openat write
 #include "faulting.h"
 
 /* madvise: DONTNEED gives zeros (or the file) back, at once and everywhere; others change nothing. */

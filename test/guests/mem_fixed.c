@@ -1,3 +1,4 @@
+// calls: mmap openat pread64 write
 #include "faulting.h"
 
 /* MAP_FIXED over what was there: anonymous over anonymous, a private writable file over it, PROT_NONE over that. */

@@ -1,3 +1,4 @@
+// calls: clone3 rt_sigaction sigaltstack
 #include "faulting.h"
 
 static char alternate[4][64 * 1024];

@@ -1,5 +1,6 @@
 // args: 20
 // soak: 500
+// calls: madvise
 #include "faulting.h"
 
 #ifndef MADV_GUARD_INSTALL

@@ -1,3 +1,4 @@
+// calls: getpid mincore mlock msync munlock openat pread64 process_vm_readv
 #include "faulting.h"
 #include <sys/prctl.h>
 

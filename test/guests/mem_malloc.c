@@ -1,5 +1,6 @@
 // args: 8 400
 // soak: 8 5000
+// calls: clone3
 #include "guest.h"
 
 enum { SLOTS = 64 };

@@ -1,5 +1,6 @@
 // args: 100
 // soak: 5000
+// calls: mmap munmap
 #include "faulting.h"
 
 /* Mapping and unmapping: fresh memory is zero each time, holes fault, neighbours live. */

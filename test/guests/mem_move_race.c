@@ -1,5 +1,6 @@
 // args: 30
 // soak: 2000
+// calls: clone clone3 exit_group mmap mprotect mremap munmap wait4
 #include "faulting.h"
 #include <sys/wait.h>
 

@@ -1,3 +1,4 @@
+// calls: mmap mremap
 #include "faulting.h"
 
 static void check_pages(char *p, int n)

@@ -1,5 +1,6 @@
 // args: 50
 // soak: 2000
+// calls: mprotect munmap
 #include "faulting.h"
 
 /* mprotect down and up, with the right signal for each touch, and the memory unharmed. */

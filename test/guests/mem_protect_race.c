@@ -1,5 +1,6 @@
 // args: 20
 // soak: 500
+// calls: clock_nanosleep clone3 mprotect
 #include "faulting.h"
 
 static char *page;

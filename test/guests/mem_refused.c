@@ -1,5 +1,6 @@
 // args: 20
 // soak: 500
+// calls: brk madvise mlock mmap mprotect mremap munlock munmap
 #include "faulting.h"
 
 /* Calls that the kernel refuses change nothing: memory written anywhere keeps its content. */

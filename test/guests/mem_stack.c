@@ -1,3 +1,4 @@
+// calls: clone3
 #include "faulting.h"
 
 static uint64_t __attribute__((noinline)) deep(int depth)

@@ -1,5 +1,6 @@
 // args: 40
 // soak: 2000
+// calls: clone3 mmap munmap
 #include "faulting.h"
 
 static _Atomic int stop;

@@ -1,5 +1,6 @@
 // args: 300
 // soak: 50000
+// calls: clone3 membarrier
 #include "guest.h"
 #include <linux/membarrier.h>
 

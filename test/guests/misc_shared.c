@@ -1,3 +1,4 @@
+// calls: clone clone3 mmap wait4
 #include "guest.h"
 #include <sys/ipc.h>
 #include <sys/shm.h>

@@ -1,4 +1,5 @@
 // build: -static -no-pie -fno-pie
+// calls: clone3
 #include "guest.h"
 
 static int counter = 5;

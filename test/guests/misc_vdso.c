@@ -1,5 +1,6 @@
 // args: 12
 // soak: 500
+// calls: clock_gettime mmap
 #include "guest.h"
 #include <elf.h>
 #include <sys/auxv.h>

@@ -1,3 +1,4 @@
+// calls: clock_nanosleep clone3 dup2 execve fcntl getpid
 #include "guest.h"
 
 static void *idle(void *arg) { sleep_ms(100000); return arg; }

@@ -1,3 +1,4 @@
+// calls: clone3 execve getpid
 #include "guest.h"
 
 /* execve called by a thread that is not the first: the new program has the process id and one thread. */

@@ -1,5 +1,6 @@
 // args: 8
 // soak: 200
+// calls: clone clone3 close exit_group read wait4 write
 #include "guest.h"
 
 static char data[16 * PAGE] __attribute__((aligned(PAGE)));

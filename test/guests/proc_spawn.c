@@ -1,3 +1,4 @@
+// calls: exit_group vfork wait4
 #include "guest.h"
 #include <spawn.h>
 

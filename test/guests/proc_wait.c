@@ -1,3 +1,4 @@
+// calls: clone close exit_group kill read wait4 waitid
 #include "guest.h"
 
 /* waitpid and waitid in all their ways: not yet, stopped, continued, look without taking, any child. */

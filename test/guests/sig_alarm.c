@@ -1,3 +1,5 @@
+// calls: alarm clock_nanosleep getitimer pause rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend
+// calls: setitimer
 #include "guest.h"
 
 static _Atomic int fired;

@@ -1,3 +1,4 @@
+// calls: clone3 rt_sigaction rt_sigreturn sigaltstack tgkill
 #include "guest.h"
 
 static char alternate[4][65536] __attribute__((aligned(16)));

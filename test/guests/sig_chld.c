@@ -1,3 +1,4 @@
+// calls: clone exit_group kill rt_sigaction rt_sigreturn wait4
 #include "guest.h"
 
 static _Atomic int got_pid, got_status, got_code;

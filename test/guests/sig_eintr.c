@@ -1,3 +1,4 @@
+// calls: clock_nanosleep clone3 poll read rt_sigaction rt_sigreturn tgkill write
 #include "guest.h"
 
 static int p[2];

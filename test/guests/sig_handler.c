@@ -1,3 +1,4 @@
+// calls: getpid kill rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn tgkill
 #include "guest.h"
 
 static _Atomic int count, last_code, last_pid, last_value;

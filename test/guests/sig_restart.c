@@ -1,3 +1,5 @@
+// calls: alarm clock_nanosleep clone clone3 epoll_create1 epoll_ctl epoll_pwait epoll_wait kill poll
+// calls: ppoll pselect6 read rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend tgkill wait4 write
 #include "guest.h"
 #include <sys/epoll.h>
 #include <sys/select.h>

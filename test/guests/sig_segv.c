@@ -1,5 +1,6 @@
 // args: 20
 // soak: 1000
+// calls: clone3 mprotect rt_sigaction
 #include "faulting.h"
 
 static int rounds;

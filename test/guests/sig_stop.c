@@ -1,3 +1,4 @@
+// calls: clone clone3 exit_group getpid read wait4 write
 #include "guest.h"
 
 static _Atomic int looking;

@@ -1,5 +1,6 @@
 // args: 30
 // soak: 200
+// calls: clock_nanosleep clone3 rt_sigaction rt_sigreturn tgkill
 #include "guest.h"
 
 static _Thread_local volatile sig_atomic_t hits;

@@ -1,3 +1,4 @@
+// calls: clock_nanosleep clone3 getpid read rt_sigprocmask rt_sigqueueinfo rt_sigtimedwait signalfd4
 #include "guest.h"
 #include <sys/signalfd.h>
 

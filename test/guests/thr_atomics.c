@@ -1,5 +1,6 @@
 // args: 2000
 // soak: 200000
+// calls: clone3
 #include "guest.h"
 
 static int rounds;

@@ -1,3 +1,4 @@
+// calls: clock_nanosleep clone3 read
 #include "guest.h"
 
 static _Atomic int cleaned, ready;

@@ -1,4 +1,5 @@
 // build: -fno-stack-protector
+// calls: clone exit exit_group
 #include "guest.h"
 #include <linux/sched.h>
 

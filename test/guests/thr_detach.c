@@ -1,5 +1,6 @@
 // args: 50
 // soak: 2000
+// calls: clone3
 #include "guest.h"
 
 static sem_t finished;

@@ -1,3 +1,4 @@
+// calls: clone3
 #include "guest.h"
 
 static _Atomic int leaves;

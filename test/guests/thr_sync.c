@@ -1,5 +1,6 @@
 // args: 60
 // soak: 3000
+// calls: clone3
 #include "guest.h"
 
 static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;

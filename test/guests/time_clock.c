@@ -1,5 +1,6 @@
 // args: 60
 // soak: 2000
+// calls: clock_gettime
 #include "guest.h"
 
 static const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW,

@@ -1,3 +1,4 @@
+// calls: clock_nanosleep
 #include "guest.h"
 
 /* Sleeps last at least as long as asked, by every call and clock; errors are theirs. */

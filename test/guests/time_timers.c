@@ -1,3 +1,4 @@
+// calls: clock_nanosleep rt_sigaction rt_sigreturn timer_create timer_delete timer_settime
 #include "guest.h"
 
 static _Atomic int fired, value;

@@ -130,7 +130,8 @@ func (s *schedule) judge(t *testing.T, r *round, harmless bool, code int, out, e
 func (s *schedule) tidy() {
 	for _, h := range s.lab.Hosts() {
 		s.check(h.PowerOn())
-		if !s.serving(h) {
+		if !s.serving(h) { // it was killed, or went down with its host
+			s.daemons[h.Name].Wait()
 			s.serve(h, "node", "serve")
 		}
 	}
@@ -274,7 +275,8 @@ func (s *schedule) killDaemon(r *round, _ time.Duration) {
 	}
 	h := s.host()
 	r.what += " of " + h.Name
-	h.Kill(s.daemons[h.Name].PID, syscall.SIGKILL)
+	s.check(h.Kill(s.daemons[h.Name].PID, syscall.SIGKILL))
+	s.daemons[h.Name].Wait() // its error is the signal
 	s.serve(h, "node", "serve")
 }
 

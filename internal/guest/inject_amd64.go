@@ -14,6 +14,10 @@ func le64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 // allSignals blocks everything that can be blocked.
 const allSignals = ^uint64(0)
 
+// allButTrap is for code that ends in a trap: a blocked SIGTRAP would lose the
+// program's handler for good (force_sig_info_to_task, kernel/signal.c).
+const allButTrap = allSignals &^ (1 << (sys.SIGTRAP - 1))
+
 func setCall(r *sys.Regs, site, nr uint64, args []uint64) {
 	var a [6]uint64
 	copy(a[:], args)
@@ -80,7 +84,7 @@ func (p *Process) diverted(tid int, f func(*sys.Regs) (uint64, error)) (uint64, 
 	if err != nil {
 		return 0, err
 	}
-	if err := sys.SetSigMask(tid, allSignals); err != nil {
+	if err := sys.SetSigMask(tid, allButTrap); err != nil {
 		return 0, err
 	}
 	work := saved

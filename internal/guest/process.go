@@ -35,6 +35,7 @@ type Process struct {
 	butlerGone bool
 	errands    errands
 	files      files
+	droppables []vm.Range // memory that KeepAll has made ordinary
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes

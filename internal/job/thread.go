@@ -70,7 +70,7 @@ type thread struct {
 	steps      int  // made so far to get out of the vDSO, see stepOut
 	exiting    bool
 	execing    bool
-	entered    bool // stands between a followed call's entry and its exit
+	caught     *tracedCall // at whose entry it stands stopped
 	futex      []run
 	futexTries int
 	forkHold   uint64 // holds the memory until its fork is done
@@ -84,7 +84,9 @@ type thread struct {
 	since    time.Duration  // when the move under way began
 	moved    []func(error)  // who waits for it
 	cleartid vm.Addr
-	growing  vm.Addr // address the shadow touches so that the stack grows
+	unasked  bool           // cleartid is not known yet
+	rseq     sys.RseqConfig // its registration, which was ended when it left
+	growing  vm.Addr        // address the shadow touches so that the stack grows
 	comm     string
 }
 

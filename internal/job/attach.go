@@ -8,6 +8,7 @@ import (
 	"popcorn/internal/control"
 	"popcorn/internal/guest"
 	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
 )
 
 // A job that was found running is only traced at first: nothing is in it, it lives
@@ -202,6 +203,8 @@ func (o *origin) clearOfCalls() (one *thread, err error) {
 			o.rewind(t, at.Nr)
 		}
 		switch {
+		case t.where == homeIn && !o.takeCallBack(t):
+			return nil, errNotNow
 		case t.callable():
 			one = t
 		case !t.exiting:
@@ -212,6 +215,36 @@ func (o *origin) clearOfCalls() (one *thread, err error) {
 		return nil, errNotNow
 	}
 	return one, nil
+}
+
+// takeCallBack gives a thread that is home in a call its own state, in which it
+// goes on with that call itself. Its shadow was stopped for nothing else.
+func (o *origin) takeCallBack(t *thread) bool {
+	c, ctx := t.call, t.ctx
+	if c == nil || ctx == nil || c.byButler || !c.posted || !t.callable() {
+		return false
+	}
+	o.settleShadow(t)
+	const eintr = -int64(sys.EINTR) // by our stop, not by a signal
+	switch {
+	case c.done && c.interrupted:
+		ctx.Interrupted(c.nr, c.ret)
+	case c.done && (int64(c.ret) != eintr || !syscalls.RestartsWithEINTR(int(c.nr))):
+		ctx.Result(c.ret)
+	case c.begun && int64(ctx.Regs.Rax) != eintr: // ctx is that of the interrupted call
+	default:
+		ctx.Again(c.nr)
+	}
+	if c.hold != 0 {
+		o.release(c.hold)
+	}
+	if err := ctx.Load(t.tid); err != nil {
+		o.logf("take back call of thread %d: %v", t.tid, err)
+		return false
+	}
+	t.call, t.ctx = nil, nil
+	t.to(atHome)
+	return true
 }
 
 // released lets a thread go that was about to be resumed with sig, when all are to.

@@ -171,7 +171,9 @@ func (f found) begin(t *testing.T) *running {
 			}
 		}
 	})
-	r.until("it begins", func() bool { return strings.HasPrefix(string(r.read(r.stdout.Name())), f.ready) && f.waits(r.cmd.Process.Pid) })
+	r.until("it begins", func() bool {
+		return strings.HasPrefix(string(r.read(r.stdout.Name())), f.ready) && f.waits(r.cmd.Process.Pid)
+	})
 	return r
 }
 

@@ -140,6 +140,25 @@ func TestAttachEnds(t *testing.T) {
 	})
 }
 
+// TestAttachLosesNoSignal: one that comes at any moment of letting go is delivered.
+func TestAttachLosesNoSignal(t *testing.T) {
+	rnd := random(t)
+	for range full(6, 100) {
+		f := foundCalled(t, "attach_mix")
+		r := f.begin(t)
+		pid := r.cmd.Process.Pid
+		a := attachTo(t, r)
+		if out, err := a.popcorn(30*time.Second, "migrate", strconv.Itoa(pid), "1"); err != nil {
+			t.Fatalf("migrate: %v: %s", err, out)
+		}
+		go a.popcorn(30*time.Second, "detach", strconv.Itoa(pid))      // it may have ended before
+		time.Sleep(time.Duration(rnd.IntN(60_000)) * time.Microsecond) // the random moment
+		syscall.Kill(pid, f.end)
+		a.wait() // its processes would be taken for the program's
+		f.endsRight(t, r)
+	}
+}
+
 // TestAttachRefuses says what cannot be attached to, before anything is done to it.
 func TestAttachRefuses(t *testing.T) {
 	f := foundCalled(t, "attach_mix")

@@ -221,7 +221,11 @@ func look(t *testing.T, pid int, steady bool) string {
 		if steady {
 			fmt.Fprintln(&b, "thread", filepath.Base(task))
 		}
-		fmt.Fprintln(&b, pick(line(task, "status"), "SigBlk", "SigIgn", "SigCgt", "TracerPid", "NoNewPrivs", "Seccomp"))
+		names := []string{"TracerPid", "NoNewPrivs", "Seccomp"}
+		if steady { // others, bash for one, change these all the time
+			names = append(names, "SigBlk", "SigIgn", "SigCgt")
+		}
+		fmt.Fprintln(&b, pick(line(task, "status"), names...))
 		if !steady {
 			break
 		}

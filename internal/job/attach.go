@@ -137,6 +137,7 @@ func (o *origin) alone() {
 			return
 		}
 	}
+	o.calm = true
 	switch {
 	case o.world != nil:
 		o.loop.after(drainAgain, o.alone)
@@ -163,7 +164,7 @@ func (o *origin) letGoNow() {
 	o.loop.post(o.letRestGo)
 }
 
-var errNotNow = errors.New("a thread is in the middle of a call")
+var errNotNow = errors.New("a thread is in the middle of a call, or about to be given a signal")
 
 // takeBack takes everything of ours out of the program, all of whose memory is home.
 func (o *origin) takeBack() error {
@@ -194,15 +195,14 @@ func (o *origin) takeBack() error {
 	return nil
 }
 
-// clearOfCalls has no thread stand in the middle of a call, and returns one that
-// calls can be injected into.
+// clearOfCalls makes sure that no thread stands in the middle of a call, and returns
+// one that calls can be injected into. One at the entry of a call is let into it:
+// a signal that comes now must find it there, or pause(2) would not see it.
 func (o *origin) clearOfCalls() (one *thread, err error) {
 	for _, t := range o.threads {
-		if at, err := sys.GetSyscallStop(t.tid); t.stopped && t.inside && err == nil && at.Entry {
-			t.caught = nil
-			o.rewind(t, at.Nr)
-		}
 		switch {
+		case t.bears != 0: // it would be lost, or lose its siginfo, by calls made meanwhile
+			return nil, errNotNow
 		case t.where == homeIn && !o.takeCallBack(t):
 			return nil, errNotNow
 		case t.callable():

@@ -98,7 +98,9 @@ func (c *notifiedCall) standBefore(f func()) {
 // other nodes have anything of its memory.
 
 // catches tells whether t is to be stopped at its system calls.
-func (o *origin) catches(t *thread) bool { return o.attached() && o.distributed && t.where == atHome }
+func (o *origin) catches(t *thread) bool {
+	return o.attached() && o.distributed && !o.calm && t.where == atHome
+}
 
 // catch takes a thread that stands at the entry of a call over, if the call is
 // one to be caught.
@@ -157,24 +159,19 @@ func (c *tracedCall) answer(ret uint64) {
 
 func (c *tracedCall) standBefore(f func()) {
 	o, t := c.o, c.t
-	if !c.over() || !o.rewind(t, c.nr) {
+	if !c.over() {
 		return
 	}
+	if err := o.proc.Rewind(t.tid, c.nr); err != nil {
+		o.logf("stop thread %d before its call: %v", t.tid, err) // it is dying
+		return
+	}
+	t.inside = false
 	if len(t.onStop) > 0 { // somebody wants it elsewhere first
 		o.runOnStop(t)
 		return
 	}
 	f()
-}
-
-// rewind takes a thread that stands at the entry of call nr to before it.
-func (o *origin) rewind(t *thread, nr uint64) bool {
-	if err := o.proc.Rewind(t.tid, nr); err != nil {
-		o.logf("stop thread %d before its call: %v", t.tid, err) // it is dying
-		return false
-	}
-	t.inside = false
-	return true
 }
 
 // knock takes the report of a shadow that has nobody to hear its doorbell.

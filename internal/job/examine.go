@@ -25,7 +25,7 @@ func Examine(pid int) error {
 		return fmt.Errorf("process %d: %w: %w", pid, control.ErrNoSuchJob, err)
 	}
 	for _, why := range []func(int, map[string]string) string{
-		notAProcess, ourOwn, tracedAlready, otherUser, otherNamespace, otherCode, filtered, holdsKernelObjects, noFaults, agentInTheWay,
+		notAProcess, ourOwn, tracedAlready, otherUser, otherNamespace, otherCode, filtered, ignoresTraps, holdsKernelObjects, noFaults, agentInTheWay,
 	} {
 		if reason := why(pid, status); reason != "" {
 			return fmt.Errorf("process %d (%s): %s: %w", pid, status["Name"], reason, control.ErrRefused)
@@ -120,6 +120,15 @@ func otherCode(pid int, _ map[string]string) string {
 func filtered(_ int, status map[string]string) string {
 	if s := status["Seccomp"]; s != "" && s != "0" {
 		return "it lives under a seccomp filter, which may forbid the calls that have to be made in it"
+	}
+	return ""
+}
+
+// ignoresTraps refuses programs that would find SIGTRAP no longer ignored: the
+// kernel resets that when the agent traps (force_sig_info_to_task, kernel/signal.c).
+func ignoresTraps(_ int, status map[string]string) string {
+	if set, err := strconv.ParseUint(status["SigIgn"], 16, 64); err == nil && has(set, sys.SIGTRAP) {
+		return "it ignores SIGTRAP, which popcorn needs to stop it"
 	}
 	return ""
 }

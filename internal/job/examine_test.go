@@ -59,6 +59,9 @@ func TestExamineReasons(t *testing.T) {
 	if why := filtered(0, map[string]string{"Seccomp": "2"}); why == "" {
 		t.Error("a filter is no reason")
 	}
+	if why := ignoresTraps(0, map[string]string{"SigIgn": "0000000000000010"}); why == "" {
+		t.Error("an ignored SIGTRAP is no reason")
+	}
 	if why := notAProcess(7, map[string]string{"Tgid": "7"}); !strings.Contains(why, "kernel") {
 		t.Errorf("a process without memory: %q", why)
 	}

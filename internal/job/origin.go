@@ -51,6 +51,7 @@ type origin struct {
 	// Of a program that was attached to:
 	catcher   *guest.Catcher
 	detaching []func(error) // who waits for it to be let go
+	calm      bool          // nobody else has anything of it any more
 	letting   bool          // threads are let go instead of resumed
 }
 
@@ -169,10 +170,14 @@ func (o *origin) count(n coherence.NodeID) int {
 // resume lets a stopped thread run on, delivering sig. A thread on an errand is
 // stopped again at the end of its next system call.
 func (o *origin) resume(t *thread, sig sys.Signal) {
-	if !t.stopped || o.putOff(t, func() { o.resume(t, sig) }) || o.released(t, sig) {
+	if !t.stopped {
 		return
 	}
-	t.stopped, t.group = false, false
+	t.bears = sig
+	if o.putOff(t, func() { o.resume(t, sig) }) || o.released(t, sig) {
+		return
+	}
+	t.stopped, t.group, t.bears = false, false, 0
 	if len(t.onStop) > 0 {
 		// Every stop takes a pending interrupt with it (ptrace_stop, kernel/signal.c).
 		sys.Interrupt(t.tid)

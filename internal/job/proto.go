@@ -18,6 +18,8 @@ type fromRun struct {
 	Peers []string `json:"peers,omitempty"`
 	// Quit: the job is over, end.
 	Quit bool `json:"quit,omitempty"`
+	// Lost: run has not said so, but is gone.
+	Lost bool `json:"-"`
 	// Drain is a node that everything is to be moved away from; home is asked.
 	Drain int `json:"drain,omitempty"`
 	// Detach: bring everything home and let the program go; home is asked.
@@ -51,6 +53,8 @@ type fromSupervisor struct {
 	Detached bool `json:"detached,omitempty"`
 	// Notice is for the person at the terminal.
 	Notice string `json:"notice,omitempty"`
+	// Refused: Error is a refusal, and nothing was done.
+	Refused bool `json:"refused,omitempty"`
 	// Error is why the job failed.
 	Error string `json:"error,omitempty"`
 }

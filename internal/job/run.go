@@ -315,6 +315,8 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		notice(m.Notice)
 	case m.Errno != 0:
 		return execCode(sys.Errno(m.Errno)), errors.New(m.Error), true
+	case m.Refused:
+		return exitOwn, refusal(m.Error), true
 	case m.Error != "":
 		return exitOwn, errors.New(m.Error), true
 	case m.Ended:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"popcorn/internal/control"
 	"popcorn/internal/sys"
 )
 
@@ -67,3 +68,10 @@ func (l *launcher) fate() string {
 
 // notice tells the person at the terminal something.
 func notice(text string) { fmt.Fprintln(os.Stderr, "popcorn: "+text) }
+
+// refusal is control.ErrRefused with a supervisor's words.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func (r refusal) Unwrap() error { return control.ErrRefused }

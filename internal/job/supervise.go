@@ -58,7 +58,7 @@ func Supervise(args []string) int {
 	s := &supervisor{run: run}
 	s.guest.Store(-1)
 	if err := s.main(file); err != nil {
-		s.report(fromSupervisor{Error: err.Error()})
+		s.report(fromSupervisor{Error: err.Error(), Refused: errors.Is(err, control.ErrRefused)})
 		return exitOwn
 	}
 	return 0
@@ -174,7 +174,7 @@ func (s *supervisor) watchRun() error {
 		const ever = 1000 * time.Hour
 		for !sys.AwaitPidfd(fd, ever) {
 		}
-		if s.cfg.Spec.Attach != 0 {
+		if s.outlives() {
 			time.Sleep(letGoPatience) // see outliveRun
 		}
 		if guest := s.guest.Load(); guest >= 0 {
@@ -369,7 +369,7 @@ func (s *supervisor) fromRun() {
 	_, err := recvPacket(s.run, &m)
 	o, home := s.role.(*origin)
 	switch {
-	case err != nil && s.cfg.Spec.Attach != 0:
+	case err != nil && s.outlives():
 		s.outliveRun()
 		return
 	case err != nil || m.Quit:
@@ -387,6 +387,12 @@ func (s *supervisor) fromRun() {
 	if m.Ask != 0 {
 		s.report(fromSupervisor{Well: m.Ask})
 	}
+}
+
+// outlives tells whether this supervisor goes on for a while without popcorn attach.
+// One on another host lives with its deputy, which does.
+func (s *supervisor) outlives() bool {
+	return s.cfg.Spec.Attach != 0 && (s.cfg.Node == 0 || len(s.cfg.Spec.Hosts) == 0)
 }
 
 // outliveRun sees to it that a program that was found running survives popcorn

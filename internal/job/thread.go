@@ -59,8 +59,9 @@ type thread struct {
 	proposed int // by propose_migration; -1 none
 	slot     int // of the shadow, 0 none
 
-	stopped    bool // in a ptrace-stop that nobody has resumed
-	group      bool // that stop is one of the whole process
+	stopped    bool       // in a ptrace-stop that nobody has resumed
+	group      bool       // that stop is one of the whole process
+	bears      sys.Signal // to be delivered when it is resumed, which was put off
 	onStop     []func()
 	born       bool // its first stop has been seen
 	inside     bool // its stop lies inside a system call: registers set there are lost

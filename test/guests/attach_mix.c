@@ -129,6 +129,7 @@ int main(void)
 	signal(SIGHUP, SIG_IGN);
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
+	sigaddset(&usr1, SIGTERM); /* only this thread waits for it, by pause */
 	CHECK(pthread_sigmask(SIG_BLOCK, &usr1, NULL) == 0);
 	CHECK(pipe(ball) == 0 && pipe(back) == 0);
 	drop = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
@@ -141,6 +142,8 @@ int main(void)
 	void *(*what[7])(void *) = {compute, sleeper, server, client, turn, turn, blocked};
 	for (int i = 0; i < 7; i++)
 		CHECK(pthread_create(&t[i], NULL, what[i], (void *)(long)(i == 5)) == 0);
+	sigdelset(&usr1, SIGUSR1);
+	CHECK(pthread_sigmask(SIG_UNBLOCK, &usr1, NULL) == 0);
 	for (int i = 0; i < 6; i++) /* a thread that is being made has another signal mask */
 		while (turns[i] == 0)
 			sleep_ms(1);

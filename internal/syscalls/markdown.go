@@ -35,6 +35,8 @@ func Document() string {
 What becomes of each x86-64 system call when a thread makes it away from home.
 A thread that is at home makes every call natively; once a thread of the job
 has been away, the other nodes follow its calls of class everywhere too.
+In a program that was attached to, each call of a thread at home stops it while
+the job is distributed (docs/attach.md); what the call does is the same.
 Numbers that are not in the table go home. The same table is printed by ` + "`popcorn syscalls`" + `.
 
 ` + Legend() + "\n" + MarkdownTable()

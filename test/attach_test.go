@@ -237,10 +237,14 @@ func look(t *testing.T, pid int, steady bool) string {
 			fmt.Fprintln(&b, filepath.Base(fd), to)
 		}
 	}
-	maps := line(fmt.Sprintf("/proc/%d", pid), "smaps")
-	for l := range strings.Lines(maps) {
-		mapping := regexp.MustCompile(`^[0-9a-f]+-[0-9a-f]+ `).MatchString(l)
-		if steady && (mapping || strings.HasPrefix(l, "VmFlags:")) || strings.HasPrefix(l, "6f") && mapping || strings.HasPrefix(l, "VmFlags") && (strings.Contains(l, " um") || strings.Contains(l, " uw")) {
+	for l := range strings.Lines(line(fmt.Sprintf("/proc/%d", pid), "smaps")) {
+		var start, end uint64
+		n, _ := fmt.Sscanf(l, "%x-%x ", &start, &end)
+		const agent, agentEnd = 0x6f0000000000, 0x700000000000
+		switch flags := strings.HasPrefix(l, "VmFlags:"); {
+		case steady && (n == 2 || flags),
+			n == 2 && start < agentEnd && end > agent,
+			flags && (strings.Contains(l, " um") || strings.Contains(l, " uw")): // userfaultfd
 			b.WriteString(l)
 		}
 	}

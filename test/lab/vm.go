@@ -61,7 +61,7 @@ func needVirtual() error {
 // machine is busy.
 const (
 	bootLimit  = 4 * time.Minute
-	powerLimit = time.Minute
+	powerLimit = 2 * time.Minute
 )
 
 // virtualPort is where process 1 of a virtual machine takes commands. Everybody in

@@ -186,6 +186,7 @@ func (v *virtual) start(initrd string, tap *os.File) error {
 	started := make(chan error, 1)
 	v.all.Go(func() {
 		onThread(func() error {
+			defer v.end() // its end of connections says nothing any more
 			defer close(v.gone)
 			err := v.cmd.Start()
 			started <- err

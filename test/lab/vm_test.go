@@ -95,6 +95,13 @@ func virtualPower(t *testing.T, ctx context.Context, l *Lab) {
 	} else {
 		c.Close()
 	}
+	m, err := b.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.(*virtual).shutDown(); err != nil {
+		t.Error(err)
+	}
 	if err := b.PowerOff(); err != nil {
 		t.Fatal(err)
 	}

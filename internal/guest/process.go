@@ -38,6 +38,8 @@ type Process struct {
 	errands    errands
 	files      files
 	droppables []vm.Range // memory that KeepAll has made ordinary
+	// agent: it is mapped.
+	agent bool
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes
@@ -59,6 +61,7 @@ func Start(t *Tracer, a sys.SpawnAttr) (*Process, error) {
 		p.Kill()
 		return nil, err
 	}
+	p.agent = true // it is what the stub consists of
 	return p, nil
 }
 
@@ -120,6 +123,7 @@ func (p *Process) awaitInterrupt() error {
 // Reopen opens the files that are bound to an address space; needed after every
 // exec, since the old ones stay with the old memory.
 func (p *Process) Reopen() error {
+	p.agent = false
 	for _, f := range []struct {
 		fd   *int
 		name string

@@ -39,6 +39,8 @@ type origin struct {
 	cannot      error // why it cannot be distributed, once tried
 	waiting     []func(error)
 	world       *worldStop
+	nextWorlds  []func(done func())
+	saving      *saving // a checkpoint under way
 	nextSpread  int
 	stoppedJob  bool
 	ended       bool
@@ -85,6 +87,9 @@ func (o *origin) start() (err error) {
 	spec := &o.cfg.Spec
 	if o.abi, err = syscalls.ParseABI(spec.ABI); err != nil {
 		return err
+	}
+	if spec.Image != "" {
+		return o.restore()
 	}
 	if o.attached() {
 		return o.startAttached()
@@ -205,6 +210,9 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 
 // interrupt calls f when t, running at home or a shadow, has stopped for it.
 func (o *origin) interrupt(t *thread, f func()) {
+	if w := o.world; w != nil && w.all && o.putOff(t, func() { o.interrupt(t, f) }) {
+		return
+	}
 	if t.stopped && !t.group && !t.inside && !t.busy() {
 		f()
 		return
@@ -398,6 +406,7 @@ func (o *origin) programEnded(e guest.Event) {
 		return
 	}
 	o.ended = true
+	o.saving.programEnded()
 	o.code = e.Status.ExitStatus()
 	if e.Status.Signaled() {
 		o.code = 128 + int(e.Status.Signal())
@@ -430,6 +439,7 @@ func (o *origin) finish() (err error) {
 	if o.server != nil {
 		o.server.Close()
 	}
+	o.saving.abandon()
 	if o.proc != nil && !o.ended && (!o.attached() || o.distributed) {
 		err = o.proc.End(reapPatience)
 	}

@@ -31,6 +31,12 @@ func (d *Draft) timerfd(h *handle) image.Open {
 	o := image.Open{Type: image.TimerFD, Clock: int(h.number("clockid", 10)), Count: h.number("ticks", 10),
 		Absolute: int(h.number("settime flags", 8))}
 	o.Value, o.Interval = pairNanos(h.info["it_value"]), pairNanos(h.info["it_interval"])
+	if o.Interval > 0 && o.Value == 0 && o.Count > 0 {
+		// It has expired and starts again when it is read (fs/timerfd.c): so does one
+		// that expires at once.
+		o.Count--
+		o.Value = 1
+	}
 	return o
 }
 

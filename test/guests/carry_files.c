@@ -1,9 +1,9 @@
 // only: checkpoint
 /* Files stay open at their offsets, with their flags; a deleted one keeps its content; two numbers of one description
  * still share its offset; locks hold; the working directory and umask are as they were. */
-#include <sys/file.h>
-
 #include "carry.h"
+
+#include <sys/file.h>
 
 int main(void)
 {

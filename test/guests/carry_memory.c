@@ -1,8 +1,8 @@
 // only: checkpoint
 /* Memory of every kind keeps content and protection: data, heap, stack, anonymous, guards, a private and a shared file. */
-#include <setjmp.h>
-
 #include "carry.h"
+
+#include <setjmp.h>
 
 static char data[3 * PAGE] = "data", bss[5 * PAGE];
 static sigjmp_buf env;

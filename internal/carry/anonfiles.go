@@ -2,6 +2,7 @@ package carry
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -18,7 +19,7 @@ func (d *Draft) anonymous(h *handle, text string, no func(why, do string) (image
 	case "[eventfd]":
 		return image.Open{Type: image.EventFD, Count: h.number("eventfd-count", 16), Sema: h.number("eventfd-semaphore", 10) == 1}, true
 	case "[timerfd]":
-		return d.timerfd(h), true
+		return d.timerfd(h)
 	case "[signalfd]":
 		return image.Open{Type: image.SignalFD, Mask: h.number("sigmask", 16)}, true
 	case "[eventpoll]":
@@ -27,25 +28,18 @@ func (d *Draft) anonymous(h *handle, text string, no func(why, do string) (image
 	return no("this kind of descriptor is not carried yet", "have the program close it")
 }
 
-func (d *Draft) timerfd(h *handle) image.Open {
-	o := image.Open{Type: image.TimerFD, Clock: int(h.number("clockid", 10)), Count: h.number("ticks", 10),
-		Absolute: int(h.number("settime flags", 8))}
-	o.Value, o.Interval = pairNanos(h.info["it_value"]), pairNanos(h.info["it_interval"])
-	if o.Interval > 0 && o.Value == 0 && o.Count > 0 {
-		// It has expired and starts again when it is read (fs/timerfd.c): so does one
-		// that expires at once.
-		o.Count--
-		o.Value = 1
+// timerfd asks for the time left before it looks at the expirations: a periodic
+// timer that has expired counts only then how often (fs/timerfd.c).
+func (d *Draft) timerfd(h *handle) (image.Open, bool) {
+	value, interval, err := sys.TimerFDLeft(h.ours)
+	text, err2 := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", h.ours))
+	if err = errors.Join(err, err2); err != nil {
+		d.obstacle(h.link, h.owner(), "its time cannot be read: "+err.Error(), "have the program close it")
+		return image.Open{}, false
 	}
-	return o
-}
-
-// pairNanos reads "(1, 500000000)": seconds and nanoseconds.
-func pairNanos(s string) uint64 {
-	sec, nsec, _ := strings.Cut(strings.Trim(s, "()"), ", ")
-	a, _ := strconv.ParseUint(sec, 10, 64)
-	b, _ := strconv.ParseUint(nsec, 10, 64)
-	return a*1e9 + b
+	info := parseLines(string(text))
+	return image.Open{Type: image.TimerFD, Clock: int(info.number("clockid", 10)), Count: info.number("ticks", 10),
+		Value: uint64(value), Interval: uint64(interval)}, true
 }
 
 // parseWatches reads the lines "tfd: 5 events: 19 data: 5 pos:0 ino:60 sdev:9".

@@ -248,8 +248,9 @@ func (d *Draft) lookNamespaces() {
 func (d *Draft) takeLimits() error {
 	for r := range sys.Limits {
 		l, err := sys.GetLimit(d.s.Proc.PID, r)
-		if err != nil {
-			return fmt.Errorf("read limits: %w", err)
+		if err != nil { // of a program with other rights than ours
+			d.obstacle("resource limits", d.owner(), "they cannot be read: "+err.Error(), "save it as its user")
+			return nil
 		}
 		d.Image.Process.Limits = append(d.Image.Process.Limits, image.Limit{Resource: r, Soft: l.Soft, Max: l.Max})
 	}

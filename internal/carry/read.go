@@ -85,6 +85,16 @@ func (s *Source) segment(i int, f func(at uint64, b []byte) error) error {
 	return nil
 }
 
+// Verify reads the whole file and checks it.
+func (s *Source) Verify() error {
+	for i := range s.Image.Segments {
+		if err := s.segment(i, func(uint64, []byte) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Fits tells all reasons why the program cannot be restored here: another
 // processor, another user, files that are not what they were.
 func (s *Source) Fits() error {

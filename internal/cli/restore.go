@@ -1,13 +1,21 @@
 package cli
 
 import (
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
 	"github.com/spf13/cobra"
 
+	"popcorn/internal/image"
 	"popcorn/internal/job"
 )
 
 func newRestore() *cobra.Command {
 	var f runFlags
+	var check bool
 	cmd := &cobra.Command{
 		Use:   "restore [flags] FILE",
 		Short: "Let a program go on that was saved by checkpoint",
@@ -28,15 +36,31 @@ does: the exit code is the program's own.`,
 				spec.Image = args[0]
 				err = absolute(&spec.Image)
 			}
-			if err == nil {
-				spec.Argv, spec.Path, err = job.Restorable(spec.Image)
+			if err != nil {
+				return ours(err)
+			}
+			im, err := job.Restorable(spec.Image, check)
+			if check {
+				return errors.Join(err, printImage(cmd.OutOrStdout(), im))
 			}
 			if err != nil {
 				return ours(err)
 			}
+			spec.Argv, spec.Path = im.Process.Argv, im.Process.Exe.Path
 			return runJob(cmd, spec, send)
 		},
 	}
 	f.addTo(cmd)
+	cmd.Flags().BoolVar(&check, "check", false, "only look whether FILE is whole and can be restored here")
 	return cmd
+}
+
+// printImage tells what an image is of; nil when there is none.
+func printImage(w io.Writer, im *image.Image) error {
+	if im == nil {
+		return nil
+	}
+	p := &im.Process
+	return table(w, [][]string{{"PID", "THREADS", "SAVED", "COMMAND"}, {strconv.Itoa(p.PID), strconv.Itoa(len(im.Threads)),
+		time.Unix(p.Taken, 0).Format(time.DateTime), strings.Join(p.Argv, " ")}})
 }

@@ -183,9 +183,8 @@ type Open struct {
 	Mask   uint64 // of a signalfd
 	Sema   bool   // an eventfd that counts down
 	Clock  int    // of a timerfd
-	// Value and Interval of a timerfd, nanoseconds; Absolute is TFD_TIMER_ bits.
+	// Value and Interval of a timerfd, nanoseconds.
 	Value, Interval uint64
-	Absolute        int
 	Watches         []Watch // of an epoll instance
 	Locks           []Lock
 	Peer            uint64 // names a socket pair

@@ -6,6 +6,7 @@ import (
 	"popcorn/internal/carry"
 	"popcorn/internal/coherence"
 	"popcorn/internal/guest"
+	"popcorn/internal/image"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
 )
@@ -65,15 +66,18 @@ func (o *origin) placeRestored(i int) coherence.NodeID {
 }
 
 // Restorable tells what the image in a file is of, or why it cannot be restored
-// here.
-func Restorable(file string) (argv []string, exe string, err error) {
+// here. With whole it reads all of the file and checks it.
+func Restorable(file string, whole bool) (*image.Image, error) {
 	src, err := carry.Open(file)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	defer src.Close()
 	if err := src.Fits(); err != nil {
-		return nil, "", fmt.Errorf("restore %s: %w", file, err)
+		return nil, fmt.Errorf("restore %s: %w", file, err)
 	}
-	return src.Image.Process.Argv, src.Image.Process.Exe.Path, nil
+	if whole {
+		err = src.Verify()
+	}
+	return src.Image, err
 }

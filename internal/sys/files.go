@@ -1,6 +1,8 @@
 package sys
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -109,3 +111,11 @@ const (
 	SO_TYPE   = unix.SO_TYPE
 	SO_DOMAIN = unix.SO_DOMAIN
 )
+
+// TimerFDLeft is the time until a timerfd expires, 0 when it is not set, and its
+// interval.
+func TimerFDLeft(fd int) (left, interval time.Duration, err error) {
+	var spec unix.ItimerSpec
+	err = unix.TimerfdGettime(fd, &spec)
+	return time.Duration(spec.Value.Nano()), time.Duration(spec.Interval.Nano()), err
+}

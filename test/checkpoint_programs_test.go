@@ -63,6 +63,52 @@ func TestCheckpointPrograms(t *testing.T) {
 	}
 }
 
+// TestCheckpointTwice restores a program while the one it was saved from still
+// lives: both have the same process id, each in its own eyes.
+func TestCheckpointTwice(t *testing.T) {
+	for _, name := range []string{"carry_threads", "carry_signals", "carry_timers", "carry_fds"} {
+		t.Run(name, func(t *testing.T) {
+			g := readGuest(t, "guests/"+name+".c")
+			job := start(t, command{path: g.build(t)}, oneNode)
+			job.until("READY\n")
+			job.checkpoint("image")
+			twin := job.restore("image", oneNode, "--name", job.id+"-twin")
+			twin.answers(job.id + "-twin")
+			job.goOn()
+			<-twin.done
+			<-job.done
+			for _, r := range []*running{job, twin} {
+				if code := exitCode(r.cmd.ProcessState); code != 0 {
+					t.Errorf("%s: exit code %d\n%s", r.what, code, r.printed())
+				}
+			}
+			if n := strings.Count(string(job.read(job.stdout.Name())), "EXIT-SUCCESS"); n != 2 {
+				t.Errorf("%d of 2 ended right\n%s", n, job.printed())
+			}
+			job.nothingLeft(2 * time.Second)
+		})
+	}
+}
+
+// answers waits until the job called name does.
+func (r *running) answers(name string) {
+	r.t.Helper()
+	for end := time.Now().Add(r.deadline); ; {
+		out, err := r.popcorn(5*time.Second, "inspect", name)
+		if err == nil {
+			return
+		}
+		select {
+		case <-r.done:
+			r.t.Fatalf("%s\nended: %v\n%s", r.what, err, r.printed())
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("%s\ndoes not answer: %v\n%s\n%s", r.what, err, out, r.threads())
+		}
+	}
+}
+
 // saveAfter saves the job when it has run for that long; false when it had ended.
 func (r *running) saveAfter(delay time.Duration, flags ...string) bool {
 	r.t.Helper()

@@ -23,6 +23,10 @@ type Subject struct {
 	Filters int
 	// Distributed: the agent's range is ours, whatever is in it.
 	Distributed bool
+	// Before is what an earlier look found, nil for none. What takes long to learn
+	// (VmFlags: the kernel counts all pages for it) and is of the very same mappings
+	// is taken from there.
+	Before *Draft
 }
 
 // Stopped is a thread of the program.
@@ -49,6 +53,8 @@ type Draft struct {
 	// whole is mappings, by their start, of which all pages are wanted: what a
 	// process has touched of them is not all there is.
 	whole map[uint64]bool
+	vmas  []sys.VMA
+	flags map[uint64]string // VmFlags by start
 }
 
 // blob is content to be carried along.

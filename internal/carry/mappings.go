@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +20,7 @@ func (d *Draft) lookMappings() error {
 	if err != nil {
 		return err
 	}
-	flags, err := d.readFlags()
-	if err != nil {
+	if err := d.learnFlags(vmas); err != nil {
 		return err
 	}
 	d.direct, d.whole = nil, map[uint64]bool{}
@@ -32,7 +32,7 @@ func (d *Draft) lookMappings() error {
 			}
 			continue
 		}
-		d.lookMapping(v, flags[v.Start], objects)
+		d.lookMapping(v, d.flags[v.Start], objects)
 	}
 	image, _, err := d.s.Proc.VDSO()
 	d.Image.Process.VDSO = image
@@ -197,6 +197,16 @@ func (d *Draft) takeFlags(m *image.Mapping, flags string) {
 }
 
 func has(flags, f string) bool { return strings.Contains(" "+flags+" ", " "+f+" ") }
+
+func (d *Draft) learnFlags(vmas []sys.VMA) (err error) {
+	d.vmas = vmas
+	if b := d.s.Before; b != nil && slices.Equal(b.vmas, vmas) {
+		d.flags = b.flags
+		return nil
+	}
+	d.flags, err = d.readFlags()
+	return err
+}
 
 // readFlags is the VmFlags of every mapping by its start.
 func (d *Draft) readFlags() (map[uint64]string, error) {

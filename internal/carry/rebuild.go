@@ -3,6 +3,7 @@ package carry
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"popcorn/internal/guest"
@@ -28,13 +29,21 @@ type Build struct {
 const stubPatience = 2 * time.Second
 
 // Rebuild makes the image's program anew: its process, stopped, and its threads.
-func (s *Source) Rebuild(b Build) (*guest.Process, error) {
-	proc, err := s.twin(b)
+//
+// Where its process ids are taken it gets a namespace for them, if the rights are
+// there; TIDs then tells ours.
+func (s *Source) Rebuild(b Build) (*Rebuilt, error) {
+	proc, confined, err := s.twin(b)
 	if err != nil {
 		return nil, err
 	}
 	b.Made(proc)
-	r := &rebuilder{Source: s, proc: proc, p: &s.Image.Process}
+	r := &rebuilder{Source: s, proc: proc, p: &s.Image.Process, out: &Rebuilt{Proc: proc, TIDs: []int{proc.PID}, Confined: confined}}
+	if confined {
+		if err := proc.OwnProc(); err != nil {
+			return r.out, err
+		}
+	}
 	for _, step := range []struct {
 		what string
 		do   func() error
@@ -44,44 +53,68 @@ func (s *Source) Rebuild(b Build) (*guest.Process, error) {
 		{"set limits", r.limits},
 	} {
 		if err := step.do(); err != nil {
-			return proc, fmt.Errorf("restore %s: %s: %w", s.path, step.what, err)
+			return r.out, fmt.Errorf("restore %s: %s: %w", s.path, step.what, err)
 		}
 	}
-	return proc, nil
+	return r.out, nil
+}
+
+// Rebuilt is a program made anew.
+type Rebuilt struct {
+	Proc *guest.Process
+	// TIDs are its threads in the image's order.
+	TIDs []int
+	// Confined: it has a pid namespace of its own, in which its ids are the image's.
+	Confined bool
 }
 
 // twin starts the process with the image's process id: a stub, under our filter,
 // forks it and goes.
-func (s *Source) twin(b Build) (*guest.Process, error) {
+func (s *Source) twin(b Build) (proc *guest.Process, confined bool, err error) {
 	stub, err := guest.Start(b.Tracer, b.Stub)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	proc, err := s.fork(stub, b.Numbers)
+	proc, confined, err = s.fork(stub, b.Numbers)
 	err = errors.Join(err, stub.End(stubPatience))
 	stub.Close()
 	if err != nil && proc != nil {
 		proc.Kill()
 		proc = nil
 	}
-	return proc, err
+	return proc, confined, err
 }
 
-func (s *Source) fork(stub *guest.Process, numbers []int) (*guest.Process, error) {
+func (s *Source) fork(stub *guest.Process, numbers []int) (*guest.Process, bool, error) {
 	if err := stub.ConfineAtRest(numbers); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := stub.MapTable(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	proc, err := stub.Twin(s.Image.Process.PID)
-	switch {
-	case errors.Is(err, sys.EEXIST):
-		return nil, fmt.Errorf("%w: a process %d lives: end it first", ErrTaken, s.Image.Process.PID)
-	case errors.Is(err, sys.EPERM):
-		return nil, fmt.Errorf("choose the process id %d (it takes root's rights, or CAP_CHECKPOINT_RESTORE): %w", s.Image.Process.PID, err)
+	want := s.Image.Process.PID
+	if taken := s.taken(); taken != 0 {
+		if err := stub.Confine(); err != nil {
+			return nil, false, fmt.Errorf("%w: %d lives; end it, or restore with root's rights: %w", ErrTaken, taken, err)
+		}
+		proc, err := stub.Twin(want)
+		return proc, true, err
 	}
-	return proc, err
+	proc, err := stub.Twin(want)
+	if errors.Is(err, sys.EPERM) {
+		err = fmt.Errorf("choose the process id %d (it takes root's rights, or CAP_CHECKPOINT_RESTORE): %w", want, err)
+	}
+	return proc, false, err
+}
+
+// taken is a process or thread that has an id of the image; 0 for none.
+func (s *Source) taken() int {
+	for _, t := range s.Image.Threads {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", t.TID)); err == nil {
+			return t.TID
+		}
+	}
+	return 0
 }
 
 // rebuilder is the work on one process.
@@ -89,6 +122,7 @@ type rebuilder struct {
 	*Source
 	proc    *guest.Process
 	p       *image.Process
+	out     *Rebuilt
 	scratch guest.Scratch
 	// base is where descriptors wait until they get their numbers: those of files,
 	// then those of objects.

@@ -104,24 +104,21 @@ func (r *rebuilder) actions() error {
 func (r *rebuilder) threads() error {
 	threads := r.Image.Threads
 	for _, t := range threads[1:] {
-		if tid, err := r.proc.ThreadAs(t.TID); err != nil {
-			if errors.Is(err, sys.EEXIST) {
-				return fmt.Errorf("%w: a thread %d lives", ErrTaken, t.TID)
-			}
+		tid, err := r.proc.ThreadAs(t.TID)
+		if err != nil {
 			return err
-		} else if tid != t.TID {
-			return fmt.Errorf("make thread %d: got %d", t.TID, tid)
 		}
+		r.out.TIDs = append(r.out.TIDs, tid)
 	}
 	for i := range threads {
-		if err := r.dress(&threads[i]); err != nil {
+		if err := r.dress(&threads[i], r.out.TIDs[i]); err != nil {
 			return fmt.Errorf("thread %d: %w", threads[i].TID, err)
 		}
 	}
 	if err := r.startTimers(); err != nil {
 		return err
 	}
-	if err := r.queue(r.proc.PID, sys.SYS_RT_SIGQUEUEINFO, r.p.Pending, uint64(r.proc.PID)); err != nil {
+	if err := r.queue(r.proc.PID, sys.SYS_RT_SIGQUEUEINFO, r.p.Pending, uint64(r.p.PID)); err != nil {
 		return err
 	}
 	if err := r.proc.DropScratch(r.proc.PID); err != nil {
@@ -131,17 +128,17 @@ func (r *rebuilder) threads() error {
 		return err
 	}
 	for i := range threads {
-		if err := resume(&threads[i]); err != nil {
+		if err := resume(&threads[i], r.out.TIDs[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dress gives a thread what the kernel keeps for it.
-func (r *rebuilder) dress(t *image.Thread) error {
+// dress gives a thread, tid to us, what the kernel keeps for it.
+func (r *rebuilder) dress(t *image.Thread, tid int) error {
 	call := func(nr uint64, args ...uint64) error {
-		_, err := r.proc.Call(t.TID, nr, args...)
+		_, err := r.proc.Call(tid, nr, args...)
 		return err
 	}
 	at, err := r.path(t.Comm)
@@ -171,7 +168,7 @@ func (r *rebuilder) dress(t *image.Thread) error {
 	if err != nil {
 		return err
 	}
-	return r.queue(t.TID, sys.SYS_RT_TGSIGQUEUEINFO, t.Pending, uint64(r.proc.PID), uint64(t.TID))
+	return r.queue(tid, sys.SYS_RT_TGSIGQUEUEINFO, t.Pending, uint64(r.p.PID), uint64(t.TID))
 }
 
 // queue makes signals pending again, sent by the thread itself, which may claim
@@ -194,13 +191,13 @@ func (r *rebuilder) queue(tid int, nr uint64, pending [][]byte, to ...uint64) er
 }
 
 // resume gives a thread its registers and signal mask.
-func resume(t *image.Thread) error {
+func resume(t *image.Thread, tid int) error {
 	ctx := &guest.Context{XState: t.XState}
 	ctx.Each(func(i int, v *uint64) { *v = t.Regs[i] })
-	if err := ctx.Load(t.TID); err != nil {
+	if err := ctx.Load(tid); err != nil {
 		return err
 	}
-	if err := sys.SetSigMask(t.TID, t.Mask); err != nil {
+	if err := sys.SetSigMask(tid, t.Mask); err != nil {
 		return fmt.Errorf("set signal mask of %d: %w", t.TID, err)
 	}
 	return nil

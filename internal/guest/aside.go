@@ -73,8 +73,54 @@ func (p *Process) clone3(tid int, flags uint64, want int) (int, error) {
 	if err := p.Write(tableBase, b); err != nil {
 		return 0, err
 	}
-	child, err := p.Call(tid, sys.SYS_CLONE3, uint64(tableBase), cloneArgsSize)
-	return int(child), err
+	_, err := p.Call(tid, sys.SYS_CLONE3, uint64(tableBase), cloneArgsSize)
+	return p.cloned, err
+}
+
+// Confine gives the children that the stub p makes from now on process ids of their
+// own (pid_namespaces(7)), and makes the first of them, which must be there as long
+// as the others. It is left stopped, collects nobody and dies with us.
+func (p *Process) Confine() error {
+	if _, err := p.Call(p.PID, sys.SYS_UNSHARE, sys.CLONE_NEWPID); err != nil {
+		return fmt.Errorf("make pid namespace: %w", err)
+	}
+	first, err := p.Twin(0)
+	if err != nil {
+		return err
+	}
+	defer first.Close()
+	action := make([]byte, 32) // struct kernel_sigaction
+	action[0] = 1              // SIG_IGN: what it inherits leaves no zombies
+	at, err := first.WriteTable(action)
+	if err == nil {
+		_, err = first.Call(first.PID, sys.SYS_RT_SIGACTION, uint64(sys.SIGCHLD), at, 0, 8)
+	}
+	if err == nil {
+		_, err = first.Call(first.PID, sys.SYS_CLOSE_RANGE, 0, 1<<32-1)
+	}
+	return err
+}
+
+// OwnProc gives the process a /proc that shows its own namespace.
+func (p *Process) OwnProc() error {
+	const (
+		sysMount = 165
+		private  = 1<<18 | 1<<14 // MS_PRIVATE | MS_REC
+	)
+	if _, err := p.Call(p.PID, sys.SYS_UNSHARE, sys.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make mount namespace: %w", err)
+	}
+	at, err := p.WriteTable([]byte("/\x00/proc\x00proc\x00"))
+	if err == nil {
+		_, err = p.Call(p.PID, sysMount, at+8, at, 0, private, 0)
+	}
+	if err == nil {
+		_, err = p.Call(p.PID, sysMount, at+8, at+2, at+8, 0, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return nil
 }
 
 // Twin makes the stub p fork, the child being our child too and having the

@@ -40,6 +40,9 @@ type Process struct {
 	droppables []vm.Range // memory that KeepAll has made ordinary
 	// agent: it is mapped.
 	agent bool
+	// cloned is the last thread or process that an injected call made, by our ids: the
+	// guest's may be those of a namespace of its own.
+	cloned int
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes

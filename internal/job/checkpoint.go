@@ -34,6 +34,7 @@ type saving struct {
 	stood   time.Duration // how long they were
 	held    bool          // the pages are, by hold
 	hold    uint64
+	before  *carry.Draft // while the program ran
 	draft   *carry.Draft
 	memory  *carry.Memory
 	// written is closed when the goroutine that writes has ended, nil before it
@@ -78,7 +79,7 @@ func (o *origin) checkpoint(ctx context.Context, r control.Checkpoint, reply fun
 		reply(none, nil)
 		return
 	}
-	s := &saving{o: o, want: r, reply: reply, began: sys.Monotonic(), places: map[*thread]coherence.NodeID{}}
+	s := &saving{o: o, want: r, before: d, reply: reply, began: sys.Monotonic(), places: map[*thread]coherence.NodeID{}}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	o.saving = s
 	s.gather()
@@ -254,7 +255,9 @@ func (s *saving) take() (err error) {
 			}
 		}
 	}
-	if s.draft, err = carry.Look(s.o.subject(contexts)); err != nil {
+	subject := s.o.subject(contexts)
+	subject.Before = s.before
+	if s.draft, err = carry.Look(subject); err != nil {
 		return err
 	}
 	if len(s.draft.Obstacles) > 0 {

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 
 	"popcorn/internal/carry"
@@ -21,16 +22,20 @@ func (o *origin) restore() error {
 	if err := src.Fits(); err != nil {
 		return err
 	}
-	o.proc, err = src.Rebuild(carry.Build{
+	made, err := src.Rebuild(carry.Build{
 		Tracer: o.tracer, Numbers: o.abi.Numbers(),
 		Stub: sys.SpawnAttr{Argv: o.cfg.Spec.Argv, Dir: "/", Files: o.cfg.Files[:3], Pgid: o.cfg.Pgid, Pdeathsig: sys.SIGKILL},
 		Made: func(p *guest.Process) {
+			o.proc = p
 			o.guest.Store(int32(p.Pidfd))
 			o.report(fromSupervisor{Keep: true}, p.Pidfd)
 		},
 	})
 	if err != nil {
 		return err
+	}
+	if made.Confined && o.cfg.Spec.Nodes > 1 {
+		return errors.New("its process ids are taken, and in a namespace of their own a program stays home: end that process, or restore on one node")
 	}
 	if err := o.letGoOfFiles(); err != nil {
 		return err
@@ -41,7 +46,7 @@ func (o *origin) restore() error {
 	o.report(fromSupervisor{PID: o.proc.PID})
 	var all []*thread
 	for i, t := range src.Image.Threads {
-		n := o.newThread(t.TID, o.placeRestored(i))
+		n := o.newThread(made.TIDs[i], o.placeRestored(i))
 		n.stopped, n.born, n.cleartid = true, true, vm.Addr(t.ClearTID)
 		all = append(all, n)
 	}

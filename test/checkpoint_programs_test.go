@@ -20,7 +20,7 @@ func carriedPrograms(t *testing.T) []program {
 		{name: "xz", command: command{path: "xz", args: []string{"-T4", "-6", "--block-size=512KiB", "-c", in}}},
 		{name: "xz-stdin", command: command{path: "xz", args: []string{"-T2", "-3", "--block-size=256KiB"}, stdin: in}},
 		{name: "sqlite3", command: command{path: "sqlite3", args: []string{"data.db"}, stdin: sql, collect: []string{"data.db"}}},
-		{name: "go", command: command{path: readGuest(t, "guests/go_busy/main.go").build(t), args: []string{full("4000000", "40000000")}}},
+		{name: "go", command: command{path: readGuest(t, "guests/go_busy/main.go").build(t), args: []string{full("20000000", "100000000")}}},
 	}
 	for i := range list {
 		p := &list[i]
@@ -73,7 +73,9 @@ func TestCheckpointTwice(t *testing.T) {
 			job.until("READY\n")
 			job.checkpoint("image")
 			twin := job.restore("image", oneNode, "--name", job.id+"-twin")
-			twin.answers(job.id + "-twin")
+			if !twin.answers(job.id + "-twin") {
+				t.Fatalf("%s\nended before\n%s", twin.what, twin.printed())
+			}
 			job.goOn()
 			<-twin.done
 			<-job.done
@@ -90,17 +92,17 @@ func TestCheckpointTwice(t *testing.T) {
 	}
 }
 
-// answers waits until the job called name does.
-func (r *running) answers(name string) {
+// answers waits until the job called name does; false when it has ended before.
+func (r *running) answers(name string) bool {
 	r.t.Helper()
 	for end := time.Now().Add(r.deadline); ; {
 		out, err := r.popcorn(5*time.Second, "inspect", name)
 		if err == nil {
-			return
+			return true
 		}
 		select {
 		case <-r.done:
-			r.t.Fatalf("%s\nended: %v\n%s", r.what, err, r.printed())
+			return false
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(end) {
@@ -112,7 +114,9 @@ func (r *running) answers(name string) {
 // saveAfter saves the job when it has run for that long; false when it had ended.
 func (r *running) saveAfter(delay time.Duration, flags ...string) bool {
 	r.t.Helper()
-	r.parts()
+	if !r.answers(r.id) {
+		return false
+	}
 	select {
 	case <-r.done:
 		return false

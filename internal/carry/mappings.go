@@ -34,6 +34,9 @@ func (d *Draft) lookMappings() error {
 		}
 		d.lookMapping(v, d.flags[v.Start], objects)
 	}
+	if d.s.Proc.AgentStays() {
+		d.obstacle("[vdso]", d.owner(), "it is another kernel's, under which the program was saved", "nothing to be done yet")
+	}
 	image, _, err := d.s.Proc.VDSO()
 	d.Image.Process.VDSO = image
 	return err

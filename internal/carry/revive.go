@@ -37,7 +37,8 @@ func (r *rebuilder) process() error {
 	if _, err := r.proc.Batch(r.proc.PID, calls); err != nil {
 		return err
 	}
-	if err := sys.SetNice(r.proc.PID, r.p.Nice); err != nil {
+	// Who may not lower it restores at the one that restore has.
+	if err := sys.SetNice(r.proc.PID, r.p.Nice); err != nil && !errors.Is(err, sys.EACCES) && !errors.Is(err, sys.EPERM) {
 		return fmt.Errorf("set nice value %d: %w", r.p.Nice, err)
 	}
 	if err := r.layout(); err != nil {

@@ -53,7 +53,8 @@ func (m *Memory) Release() {
 // whether to give up.
 func (m *Memory) Write(path string, stop func() error) (size uint64, err error) {
 	tmp := path + ".tmp"
-	fd, err := sys.Open(tmp, sys.O_RDWR|sys.O_CREAT|sys.O_TRUNC|sys.O_CLOEXEC, 0o600)
+	os.Remove(tmp) // of one that was killed
+	fd, err := sys.Open(tmp, sys.O_RDWR|sys.O_CREAT|sys.O_EXCL|sys.O_CLOEXEC, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("create %s: %w", tmp, err)
 	}

@@ -231,6 +231,7 @@ func (p *Process) Emptied(vdso []byte, want map[string]vm.Range) error {
 		return fmt.Errorf("empty process: %w", err)
 	}
 	if want == nil && len(vdso) > 0 {
+		p.agentStays = true
 		return p.placeVDSO(vdso, at)
 	}
 	return nil

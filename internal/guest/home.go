@@ -67,14 +67,21 @@ func (p *Process) PutAgent(tid int) error {
 }
 
 // TakeAgentAway unmaps all that is ours in a program that is not distributed,
-// through its stopped thread tid.
+// through its stopped thread tid, unless the program needs it.
 func (p *Process) TakeAgentAway(tid int) error {
+	if p.agentStays {
+		return nil
+	}
 	if _, err := p.BootCall(tid, sys.SYS_MUNMAP, uint64(AgentBase), uint64(agentEnd-AgentBase)); err != nil {
 		return fmt.Errorf("unmap agent: %w", err)
 	}
 	p.agent = false
 	return nil
 }
+
+// AgentStays tells whether the program needs the agent: it was restored under
+// another kernel than it was saved under, and has the old one's vDSO, changed.
+func (p *Process) AgentStays() bool { return p.agentStays }
 
 // HasAgent tells whether the agent is mapped.
 func (p *Process) HasAgent() bool { return p.agent }

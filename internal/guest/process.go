@@ -43,6 +43,8 @@ type Process struct {
 	// cloned is the last thread or process that an injected call made, by our ids: the
 	// guest's may be those of a namespace of its own.
 	cloned int
+	// agentStays: the vDSO's functions jump there.
+	agentStays bool
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes
@@ -126,7 +128,7 @@ func (p *Process) awaitInterrupt() error {
 // Reopen opens the files that are bound to an address space; needed after every
 // exec, since the old ones stay with the old memory.
 func (p *Process) Reopen() error {
-	p.agent = false
+	p.agent, p.agentStays = false, false
 	for _, f := range []struct {
 		fd   *int
 		name string

@@ -42,6 +42,7 @@ type saving struct {
 	written chan struct{}
 	cancel  context.CancelFunc
 	over    bool
+	then    func() // what waits for the end of it
 }
 
 // maxStops is how often the threads are stopped to find all of them at rest, and
@@ -346,6 +347,9 @@ func (s *saving) end(done control.Checkpointed, err error) {
 	done.StoppedMS = float64(s.stood) / float64(time.Millisecond)
 	done.TookMS = float64(sys.Monotonic()-s.began) / float64(time.Millisecond)
 	s.reply(done, err)
+	if s.then != nil {
+		s.then()
+	}
 }
 
 // programEnded answers who waits for a checkpoint of a program that is over.
@@ -356,11 +360,22 @@ func (s *saving) programEnded() {
 	s.end(control.Checkpointed{}, fmt.Errorf("the program ended before it could be saved: %w", control.ErrNoSuchJob))
 }
 
+// delays has f run when the image is written, if one is being: the program whose
+// state it holds is over, and that was no reason to lose it.
+func (s *saving) delays(f func()) bool {
+	if s == nil || s.written == nil {
+		return false
+	}
+	s.then = f
+	return true
+}
+
 // abandon ends a checkpoint with the job.
 func (s *saving) abandon() {
 	if s == nil {
 		return
 	}
+	s.then = nil
 	if s.written != nil {
 		s.cancel()
 		<-s.written

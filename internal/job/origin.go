@@ -418,6 +418,9 @@ func (o *origin) programEnded(e guest.Event) {
 
 // finishJob is the end, once the statistics are complete.
 func (o *origin) finishJob() {
+	if o.saving.delays(o.finishJob) {
+		return
+	}
 	for _, f := range o.ending {
 		f(o.code, nil)
 	}

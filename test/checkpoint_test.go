@@ -47,6 +47,24 @@ func TestCheckpoint(t *testing.T) {
 	}
 }
 
+// TestCheckpointAsUser does so for a user without rights, who may not choose
+// process ids but in a namespace of his own.
+func TestCheckpointAsUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root to become somebody else")
+	}
+	for _, g := range carried(t) {
+		t.Run(g.name, func(t *testing.T) {
+			r := launch(t, command{path: g.build(t), args: g.args()}, oneNode, (*running).asNobody)
+			r.until("READY\n")
+			r.checkpoint("image", "--kill")
+			r.killed()
+			r.goOn()
+			checkPromise(t, g, r.restore("image", oneNode).wait())
+		})
+	}
+}
+
 // until waits for the program to have printed text.
 func (r *running) until(text string) {
 	r.t.Helper()
@@ -106,7 +124,7 @@ func (r *running) restore(name string, v variant, flags ...string) *running {
 	n.what = fmt.Sprintf("%s: popcorn %s", v.name, strings.Join(argv, " "))
 	n.cmd = exec.Command(popcornBin, argv...)
 	n.cmd.Dir, n.cmd.Env, n.cmd.Stdout, n.cmd.Stderr = r.dir, r.environ(), r.stdout, r.stderr
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: r.cmd.SysProcAttr.Credential}
 	if err := n.cmd.Start(); err != nil {
 		r.t.Fatalf("start %s: %v", n.what, err)
 	}

@@ -3,6 +3,7 @@ package carry
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"popcorn/internal/guest"
 	"popcorn/internal/image"
@@ -211,6 +212,11 @@ func (c capturer) thread(s Stopped) error {
 	}
 	if r, err := sys.GetRseq(s.TID); err == nil {
 		t.Rseq = image.Rseq{Ptr: r.Ptr, Size: r.Size, Signature: r.Signature}
+	}
+	if cpus, err := sys.Affinity(s.TID); err == nil {
+		if ours, err := sys.Affinity(0); err == nil && !slices.Equal(cpus, ours) { // it chose
+			t.CPUs = cpus
+		}
 	}
 	if err := c.answers(&t); err != nil {
 		return err

@@ -30,16 +30,16 @@ const stubPatience = 2 * time.Second
 
 // Rebuild makes the image's program anew: its process, stopped, and its threads.
 //
-// Where its process ids are taken it gets a namespace for them, if the rights are
-// there; TIDs then tells ours.
+// Where its process ids are taken, or there is no right to choose them, it gets a
+// namespace for them; TIDs then tells ours.
 func (s *Source) Rebuild(b Build) (*Rebuilt, error) {
-	proc, confined, err := s.twin(b)
+	proc, w, err := s.twin(b)
 	if err != nil {
 		return nil, err
 	}
 	b.Made(proc)
-	r := &rebuilder{Source: s, proc: proc, p: &s.Image.Process, out: &Rebuilt{Proc: proc, TIDs: []int{proc.PID}, Confined: confined}}
-	if confined {
+	r := &rebuilder{Source: s, proc: proc, p: &s.Image.Process, out: &Rebuilt{Proc: proc, TIDs: []int{proc.PID}, Confined: w != outside}, world: w}
+	if w != outside {
 		if err := proc.OwnProc(); err != nil {
 			return r.out, err
 		}
@@ -70,42 +70,60 @@ type Rebuilt struct {
 
 // twin starts the process with the image's process id: a stub, under our filter,
 // forks it and goes.
-func (s *Source) twin(b Build) (proc *guest.Process, confined bool, err error) {
+func (s *Source) twin(b Build) (proc *guest.Process, w world, err error) {
 	stub, err := guest.Start(b.Tracer, b.Stub)
 	if err != nil {
-		return nil, false, err
+		return nil, outside, err
 	}
-	proc, confined, err = s.fork(stub, b.Numbers)
+	proc, w, err = s.fork(stub, b.Numbers)
 	err = errors.Join(err, stub.End(stubPatience))
 	stub.Close()
 	if err != nil && proc != nil {
 		proc.Kill()
 		proc = nil
 	}
-	return proc, confined, err
+	return proc, w, err
 }
 
-func (s *Source) fork(stub *guest.Process, numbers []int) (*guest.Process, bool, error) {
+func (s *Source) fork(stub *guest.Process, numbers []int) (*guest.Process, world, error) {
 	if err := stub.ConfineAtRest(numbers); err != nil {
-		return nil, false, err
+		return nil, outside, err
 	}
 	if err := stub.MapTable(); err != nil {
-		return nil, false, err
+		return nil, outside, err
 	}
 	want := s.Image.Process.PID
+	var why error
 	if taken := s.taken(); taken != 0 {
-		if err := stub.Confine(); err != nil {
-			return nil, false, fmt.Errorf("%w: %d lives; end it, or restore with root's rights: %w", ErrTaken, taken, err)
-		}
+		why = fmt.Errorf("%w: %d lives; end it", ErrTaken, taken)
+	} else {
 		proc, err := stub.Twin(want)
-		return proc, true, err
+		if !errors.Is(err, sys.EPERM) {
+			return proc, outside, err
+		}
+		why = fmt.Errorf("choose the process id %d (it takes root's rights, or CAP_CHECKPOINT_RESTORE): %w", want, err)
+	}
+	world := inPIDs
+	err := stub.Confine(false)
+	if errors.Is(err, sys.EPERM) {
+		world = asUser
+		err = stub.Confine(true)
+	}
+	if err != nil {
+		return nil, outside, errors.Join(why, err)
 	}
 	proc, err := stub.Twin(want)
-	if errors.Is(err, sys.EPERM) {
-		err = fmt.Errorf("choose the process id %d (it takes root's rights, or CAP_CHECKPOINT_RESTORE): %w", want, err)
-	}
-	return proc, false, err
+	return proc, world, err
 }
+
+// world is where a program was restored.
+type world uint8
+
+const (
+	outside world = iota // among all others
+	inPIDs               // in a pid namespace
+	asUser               // in a user namespace too, for want of rights
+)
 
 // taken is a process or thread that has an id of the image; 0 for none.
 func (s *Source) taken() int {
@@ -123,6 +141,7 @@ type rebuilder struct {
 	proc    *guest.Process
 	p       *image.Process
 	out     *Rebuilt
+	world   world
 	scratch guest.Scratch
 	// base is where descriptors wait until they get their numbers: those of files,
 	// then those of objects.

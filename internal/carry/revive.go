@@ -169,6 +169,16 @@ func (r *rebuilder) dress(t *image.Thread, tid int) error {
 	if err != nil {
 		return err
 	}
+	if len(t.CPUs) > 0 {
+		if err := sys.SetAffinity(tid, t.CPUs...); err != nil {
+			return fmt.Errorf("bind it to processors %v: %w", t.CPUs, err)
+		}
+	}
+	if r.world == asUser {
+		if err := r.proc.DropCapabilities(tid, r.scratch); err != nil {
+			return err
+		}
+	}
 	return r.queue(tid, sys.SYS_RT_TGSIGQUEUEINFO, t.Pending, uint64(r.p.PID), uint64(t.TID))
 }
 

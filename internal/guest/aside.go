@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
@@ -80,9 +81,22 @@ func (p *Process) clone3(tid int, flags uint64, want int) (int, error) {
 // Confine gives the children that the stub p makes from now on process ids of their
 // own (pid_namespaces(7)), and makes the first of them, which must be there as long
 // as the others. It is left stopped, collects nobody and dies with us.
-func (p *Process) Confine() error {
-	if _, err := p.Call(p.PID, sys.SYS_UNSHARE, sys.CLONE_NEWPID); err != nil {
+//
+// It takes rights, or with user a namespace of users too (user_namespaces(7)), in
+// which there is this process's user alone, with all capabilities until
+// DropCapabilities.
+func (p *Process) Confine(user bool) error {
+	flags := uint64(sys.CLONE_NEWPID)
+	if user {
+		flags |= sys.CLONE_NEWUSER
+	}
+	if _, err := p.Call(p.PID, sys.SYS_UNSHARE, flags); err != nil {
 		return fmt.Errorf("make pid namespace: %w", err)
+	}
+	if user {
+		if err := p.mapUser(); err != nil {
+			return err
+		}
 	}
 	first, err := p.Twin(0)
 	if err != nil {
@@ -99,6 +113,36 @@ func (p *Process) Confine() error {
 		_, err = first.Call(first.PID, sys.SYS_CLOSE_RANGE, 0, 1<<32-1)
 	}
 	return err
+}
+
+// mapUser has the process's own user namespace know its user and group.
+func (p *Process) mapUser() error {
+	for _, f := range []struct {
+		name string
+		text string
+	}{{"setgroups", "deny"}, {"uid_map", fmt.Sprintf("%d %[1]d 1", os.Geteuid())}, {"gid_map", fmt.Sprintf("%d %[1]d 1", os.Getegid())}} {
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/%s", p.PID, f.name), []byte(f.text), 0); err != nil {
+			return fmt.Errorf("map user: %w", err)
+		}
+	}
+	return nil
+}
+
+// DropCapabilities takes all capabilities from thread tid, whose scratch memory s
+// is.
+func (p *Process) DropCapabilities(tid int, s Scratch) error {
+	const (
+		sysCapset = 126
+		version3  = 0x20080522 // linux/capability.h
+	)
+	at, err := s.Put(append(binary.LittleEndian.AppendUint64(nil, version3), make([]byte, 24)...))
+	if err == nil {
+		_, err = p.Call(tid, sysCapset, at, at+8)
+	}
+	if err != nil {
+		return fmt.Errorf("drop capabilities: %w", err)
+	}
+	return nil
 }
 
 // OwnProc gives the process a /proc that shows its own namespace.

@@ -154,7 +154,7 @@ type Thread struct {
 	Robust     [2]uint64  // head and length of the robust list
 	Rseq       Rseq
 	ClearTID   uint64
-	CPUs       []int // it may run on; empty: all
+	CPUs       []int // it may run on, when it has chosen them
 	TimerSlack uint64
 }
 

@@ -41,6 +41,9 @@ func TestCheckpointPrograms(t *testing.T) {
 	for _, p := range carriedPrograms(t) {
 		t.Run(p.name, func(t *testing.T) {
 			want := run(t, p.command, native)
+			if want.code != p.exit {
+				t.Fatalf("natively: exit code %d, expected %d\n%s", want.code, p.exit, tail(want.stderr))
+			}
 			for _, v := range []variant{oneNode, spread2} {
 				t.Run(v.name, func(t *testing.T) {
 					delay := 50*time.Millisecond + time.Duration(r.Int64N(int64(want.took)/2))

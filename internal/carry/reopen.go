@@ -12,13 +12,13 @@ const (
 	sysSignalfd4  = 289
 	sysTimerSet   = 286 // timerfd_settime
 	sysFlock      = 73
-	setFlags      = 4                                     // F_SETFL
-	setLock       = 6                                     // F_SETLK
-	setOFDLock    = 37                                    // F_OFD_SETLK
-	setPipeRoom   = 1031                                  // F_SETPIPE_SZ
-	setTicks      = 0x40085400                            // TFD_IOC_SET_TICKS
-	settableFlags = 0o2000 | 0o4000 | 0o40000 | 0o1000000 // O_APPEND O_NONBLOCK O_DIRECT O_NOATIME
-	onlyAtOpening = 0o100 | 0o200 | 0o400 | 0o1000        // O_CREAT O_EXCL O_NOCTTY O_TRUNC
+	setFlags      = 4                                         // F_SETFL
+	setLock       = 6                                         // F_SETLK
+	setOFDLock    = 37                                        // F_OFD_SETLK
+	setPipeRoom   = 1031                                      // F_SETPIPE_SZ
+	setTicks      = 0x40085400                                // TFD_IOC_SET_TICKS
+	settableFlags = 0o2000 | 0o4000 | 0o40000 | 0o1000000     // O_APPEND O_NONBLOCK O_DIRECT O_NOATIME
+	onlyAtOpening = 0o100 | 0o200 | 0o400 | 0o1000 | 0o400000 // O_CREAT O_EXCL O_NOCTTY O_TRUNC O_NOFOLLOW
 )
 
 // files opens what the program had open and gives it its numbers.
@@ -145,7 +145,7 @@ func (r *rebuilder) regular(o *image.Open) (uint64, error) {
 		path = fmt.Sprintf("/proc/self/fd/%d", fd)
 		defer r.call(sys.SYS_CLOSE, fd)
 	}
-	const tmpfile = 0o20000000 // a file without a name: it has one now, or is carried
+	const tmpfile = 0o20000000 | sys.O_DIRECTORY // O_TMPFILE, a file without a name: it has one now, or is carried
 	fd, err := r.open(path, o.Flags&^(onlyAtOpening|tmpfile))
 	if err != nil {
 		return 0, err

@@ -9,7 +9,7 @@ int main(void)
 {
 	char buf[64] = {0}, cwd[PATH_MAX], now[PATH_MAX];
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 5};
-	int in, out, twice, app, gone, dir, null;
+	int in, out, twice, app, gone, dir, null, unnamed;
 	struct stat st;
 
 	CHECK(getcwd(cwd, sizeof(cwd)) != NULL);
@@ -22,6 +22,8 @@ int main(void)
 	CHECK(write(app, "one\n", 4) == 4);
 	gone = open("gone", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	CHECK(write(gone, "still here", 10) == 10 && unlink("gone") == 0 && lseek(gone, 6, SEEK_SET) == 6);
+	unnamed = open(".", O_TMPFILE | O_RDWR | O_NOFOLLOW, 0600);
+	CHECK(unnamed >= 0 && write(unnamed, "no name", 7) == 7);
 	dir = open(".", O_RDONLY | O_DIRECTORY);
 	null = open("/dev/null", O_RDWR);
 	CHECK(twice == 100 && dir >= 0 && null >= 0 && fcntl(out, F_SETLK, &lock) == 0 && flock(app, LOCK_EX) == 0);
@@ -34,6 +36,7 @@ int main(void)
 	CHECK(read(gone, buf, 10) == 4 && memcmp(buf, "here", 4) == 0 && pwrite(gone, "S", 1, 0) == 1 && pread(gone, buf, 5, 0) == 5);
 	CHECK(memcmp(buf, "Still", 5) == 0 && access("gone", F_OK) != 0 && write(null, buf, 5) == 5);
 	CHECK(openat(dir, "log", O_RDONLY) >= 0 && getcwd(now, sizeof(now)) != NULL && strcmp(cwd, now) == 0 && umask(0) == 027);
+	CHECK(lseek(unnamed, 0, SEEK_CUR) == 7 && pread(unnamed, buf, 7, 0) == 7 && memcmp(buf, "no name", 7) == 0);
 	if (fork() == 0) {
 		lock.l_type = F_WRLCK;
 		CHECK(fcntl(out, F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK && lock.l_start == 10 && lock.l_len == 5);

@@ -5,7 +5,7 @@ n = int(sys.argv[1])
 log = open("log", "w", buffering=1)
 back = open("log")
 tmp = tempfile.TemporaryFile()
-packed = gzip.open("packed.gz", "wb", mtime=0)
+packed = gzip.GzipFile("packed.gz", "wb", mtime=0)
 r, w = os.pipe()
 work, done = queue.Queue(4), queue.Queue()
 

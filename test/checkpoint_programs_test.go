@@ -130,7 +130,7 @@ func (r *running) saveAfter(delay time.Duration, flags ...string) bool {
 	switch {
 	case err == nil:
 		return true
-	case strings.Contains(string(out), "no such job"), strings.Contains(string(out), "ended"):
+	case r.over():
 		return false
 	}
 	report := r.threads() + r.inspect(5*time.Second)
@@ -154,5 +154,33 @@ func TestCheckpointRunsOn(t *testing.T) {
 			checkPromise(t, g, job.wait())
 			checkPromise(t, g, job.restore("image", v).wait())
 		})
+	}
+}
+
+// TestCheckpointOften saves a program again and again, with threads at several
+// nodes, in signal handlers and in calls: it does not notice, and the last image
+// is as good as any.
+func TestCheckpointOften(t *testing.T) {
+	for _, name := range []string{"moves_threads", "moves_futex", "moves_epoll", "moves_nanosleep", "moves_poll", "sig_alarm"} {
+		for _, v := range []variant{oneNode, spread3} {
+			t.Run(name+"/"+v.name, func(t *testing.T) {
+				g := readGuest(t, "guests/"+name+".c")
+				args := map[string]string{"sig_alarm": ""}
+				c := command{path: g.build(t), args: []string{full("2", "60")}, deadline: full(60*time.Second, 5*time.Minute)}
+				if a, given := args[name]; given {
+					c.args = strings.Fields(a)
+				}
+				job, n := start(t, c, v), 0
+				for job.saveAfter(0) {
+					n++
+				}
+				checkPromise(t, g, job.wait())
+				t.Logf("saved %d times", n)
+				if n == 0 {
+					t.Skip("it ended before it could be saved")
+				}
+				checkPromise(t, g, job.restore("image", v).wait())
+			})
+		}
 	}
 }

@@ -151,7 +151,7 @@ func TestCheckpointKilled(t *testing.T) {
 			defer close(asked)
 			r.popcorn(20*time.Second, "checkpoint", r.id, "-o", r.image("image"))
 		}()
-		time.Sleep(time.Duration(rnd.IntN(150_000)) * time.Microsecond) // the random moment
+		time.Sleep(time.Duration(rnd.IntN(900_000)) * time.Microsecond) // the random moment
 		syscall.Kill(supervisor, syscall.SIGKILL)
 		<-asked
 		<-r.done

@@ -221,7 +221,7 @@ func (c capturer) thread(s Stopped) error {
 	if err := c.answers(&t); err != nil {
 		return err
 	}
-	c.settle(ctx, &t)
+	c.settle(ctx, &t, s)
 	ctx.Each(func(i int, v *uint64) { t.Regs[i] = *v })
 	t.XState = ctx.XState
 	c.Image.Threads = append(c.Image.Threads, t)
@@ -253,18 +253,17 @@ func (c capturer) answers(t *image.Thread) (err error) {
 
 // settle makes registers ones that a new thread can go on with: a kernel there
 // knows nothing of a restartable sequence or a wait that was under way.
-func (c capturer) settle(ctx *guest.Context, t *image.Thread) {
+func (c capturer) settle(ctx *guest.Context, t *image.Thread, s Stopped) {
 	c.abortSequence(ctx, t)
 	nr := int64(ctx.Regs.Orig_rax)
 	const restartBlock = -516 // include/linux/errno.h
 	if nr < 0 || int64(ctx.Regs.Rax) != restartBlock {
 		return
 	}
-	if restWritten(uint64(nr), &ctx.Regs) {
-		ctx.Result(^uint64(sys.EINTR) + 1)
-		return
+	if nr == sys.SYS_RESTART_SYSCALL && s.WaitAt == ctx.Regs.Rip {
+		nr = int64(s.Wait)
 	}
-	if nr == sys.SYS_RESTART_SYSCALL {
+	if restWritten(uint64(nr), &ctx.Regs) || nr == sys.SYS_RESTART_SYSCALL {
 		ctx.Result(^uint64(sys.EINTR) + 1)
 		return
 	}

@@ -36,6 +36,9 @@ type Stopped struct {
 	Context *guest.Context
 	// Held is a signal it was stopped on, which is no longer pending.
 	Held *sys.SigInfo
+	// Wait is the number of the call at address WaitAt, should it stand there in
+	// restart_syscall.
+	Wait, WaitAt uint64
 	// ClearTID is where the kernel clears its id when it ends, 0 when not known.
 	ClearTID uint64
 }

@@ -93,7 +93,7 @@ func (o *origin) subject(contexts map[*thread]*guest.Context) carry.Subject {
 		s.Filters++
 	}
 	for _, t := range o.threads {
-		st := carry.Stopped{TID: t.tid, ClearTID: uint64(t.cleartid), Context: contexts[t]}
+		st := carry.Stopped{TID: t.tid, ClearTID: uint64(t.cleartid), Context: contexts[t], Wait: t.wait, WaitAt: t.waitAt}
 		if t.bears != 0 {
 			if info, err := sys.GetSigInfo(t.tid); err == nil {
 				st.Held = &info

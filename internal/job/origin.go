@@ -303,6 +303,7 @@ func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
 	case sys.EVENT_SECCOMP:
 		o.trapped(t)
 	case sys.EVENT_STOP:
+		o.noteWait(t)
 		o.interrupted(t, status)
 	default:
 		if status.StopSignal() == sys.SIGTRAP|0x80 {
@@ -313,7 +314,17 @@ func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
 			return
 		}
 		o.settleKnock(t)
+		o.noteWait(t)
 		o.signalled(t, status.StopSignal())
+	}
+}
+
+// noteWait remembers which call a thread was interrupted in that the kernel goes on
+// with by another number, restart_syscall: only the kernel of here knows by then.
+func (o *origin) noteWait(t *thread) {
+	var r sys.Regs
+	if sys.GetRegs(t.tid, &r) == nil && int64(r.Rax) == restartBlock && r.Orig_rax != sysRestart {
+		t.wait, t.waitAt = r.Orig_rax, r.Rip
 	}
 }
 
@@ -439,10 +450,10 @@ func (o *origin) finish() (err error) {
 		o.send(n, wire.Header{Type: wire.TBye})
 	}
 	o.continued() // nothing stays stopped with a program that is over
+	o.saving.abandon()
 	if o.server != nil {
 		o.server.Close()
 	}
-	o.saving.abandon()
 	if o.proc != nil && !o.ended && (!o.attached() || o.distributed) {
 		err = o.proc.End(reapPatience)
 	}

@@ -73,7 +73,7 @@ func TestCheckpointTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := readGuest(t, "guests/"+name+".c")
 			job := start(t, command{path: g.build(t)}, oneNode)
-			job.until("READY\n")
+			job.prints("READY\n")
 			job.checkpoint("image")
 			twin := job.restore("image", oneNode, "--name", job.id+"-twin")
 			if !twin.answers(job.id + "-twin") {

@@ -26,7 +26,7 @@ func TestCheckpointObstacles(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := start(t, command{path: g.build(t), args: []string{what}}, oneNode)
-			r.until("READY\n")
+			r.prints("READY\n")
 			out, err := r.popcorn(20*time.Second, "checkpoint", "--check", r.id)
 			if (err == nil) != (want == nil) || err != nil && err.(*exec.ExitError).ExitCode() != 1 {
 				t.Errorf("checkpoint --check: %v\n%s", err, out)
@@ -53,7 +53,7 @@ func TestCheckpointObstacles(t *testing.T) {
 func savedCounter(t *testing.T) *running {
 	t.Helper()
 	r := start(t, command{path: guest(t, "carry_files")}, oneNode)
-	r.until("READY\n")
+	r.prints("READY\n")
 	r.checkpoint("image", "--kill")
 	r.killed()
 	r.goOn()
@@ -143,7 +143,7 @@ func TestCheckpointKilled(t *testing.T) {
 	g := readGuest(t, "guests/carry_big.c")
 	for range full(6, 200) {
 		r := start(t, command{path: g.build(t), args: []string{"64"}}, oneNode)
-		r.until("READY\n")
+		r.prints("READY\n")
 		os.WriteFile(r.image("image"), image, 0o600)
 		supervisor := at(r.parts().Supervisors, 0)
 		asked := make(chan struct{})
@@ -175,7 +175,7 @@ func TestDebugger(t *testing.T) {
 	for _, v := range []variant{oneNode, spread2} {
 		t.Run(v.name, func(t *testing.T) {
 			r := start(t, command{path: program}, v)
-			r.until("READY\n")
+			r.prints("READY\n")
 			r.checkpoint("image")
 			r.goOn()
 			r.wait()

@@ -37,7 +37,7 @@ func TestCheckpoint(t *testing.T) {
 			t.Run(g.name+"/"+v.name, func(t *testing.T) {
 				c := command{path: g.build(t), args: g.args()}
 				r := start(t, c, v)
-				r.until("READY\n")
+				r.prints("READY\n")
 				r.checkpoint("image", "--kill")
 				r.killed()
 				r.goOn()
@@ -56,7 +56,7 @@ func TestCheckpointAsUser(t *testing.T) {
 	for _, g := range carried(t) {
 		t.Run(g.name, func(t *testing.T) {
 			r := launch(t, command{path: g.build(t), args: g.args()}, oneNode, (*running).asNobody)
-			r.until("READY\n")
+			r.prints("READY\n")
 			r.checkpoint("image", "--kill")
 			r.killed()
 			r.goOn()
@@ -65,8 +65,8 @@ func TestCheckpointAsUser(t *testing.T) {
 	}
 }
 
-// until waits for the program to have printed text.
-func (r *running) until(text string) {
+// prints waits for the program to have printed text.
+func (r *running) prints(text string) {
 	r.t.Helper()
 	for end := time.Now().Add(r.deadline); !strings.Contains(string(r.read(r.stdout.Name())), text); {
 		select {

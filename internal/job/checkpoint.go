@@ -65,6 +65,9 @@ func (o *origin) checkpoint(ctx context.Context, r control.Checkpoint, reply fun
 	case o.saving != nil:
 		reply(none, fmt.Errorf("another checkpoint of this job is under way: %w", control.ErrRefused))
 		return
+	case o.attached(): // its parent would see the copy that it forks aside
+		reply(none, fmt.Errorf("a program that was attached to cannot be saved yet: start it with popcorn run: %w", control.ErrRefused))
+		return
 	case o.stoppedJob:
 		reply(none, fmt.Errorf("the job is paused: popcorn resume it first: %w", control.ErrRefused))
 		return

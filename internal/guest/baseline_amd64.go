@@ -111,14 +111,24 @@ const (
 	pkruAtStart = 0x55555554 // init_pkru_value, arch/x86/mm/pkeys.c
 )
 
-// Beyond names the parts of c in use that processors of the level need not have;
-// its thread cannot go there. The empty baseline has no such parts.
-func (b Baseline) Beyond(c *Context) (names []string) {
-	if b == "" || len(c.XState) < legacyXState {
+// Lost names what thread state saved on c a processor with the components xcr0 cannot
+// keep; its thread cannot go there. A part that is in use may yet hold nothing:
+// emulators and some hypervisors have all parts in use all the time.
+func (c CPU) Lost(ctx *Context, xcr0 uint64) (names []string) {
+	if len(ctx.XState) < legacyXState {
 		return nil
 	}
-	for _, id := range bits(le64(c.XState[xstateHeader:]) &^ b.state() &^ (1 << pkru)) {
-		names = append(names, componentName(id))
+	used := le64(ctx.XState[xstateHeader:]) &^ xcr0 &^ (1 << pkru)
+	if used == 0 {
+		return nil
+	}
+	for _, k := range c.Components {
+		if used>>k.ID&1 == 0 || k.Offset+k.Size > len(ctx.XState) {
+			continue
+		}
+		if slices.ContainsFunc(ctx.XState[k.Offset:k.Offset+k.Size], func(b byte) bool { return b != 0 }) {
+			names = append(names, componentName(k.ID))
+		}
 	}
 	return names
 }

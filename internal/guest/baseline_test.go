@@ -98,23 +98,31 @@ func TestBaselineHolds(t *testing.T) {
 	}
 }
 
-// TestBeyond: what a thread has in use is found in its state.
-func TestBeyond(t *testing.T) {
-	ctx := &Context{XState: make([]byte, 2696)}
-	for components, want := range map[uint64]string{
-		0:                         "",
-		1<<0 | 1<<1 | 1<<2:        "",
-		1<<2 | 1<<pkru:            "",
-		1<<2 | 1<<5:               "avx512 masks",
-		1<<1 | 1<<6 | 1<<7 | 1<<2: "avx512 zmm_hi256, avx512 hi16_zmm",
+// TestLost: what a thread has in use, and is not all zeros, is found in its state.
+func TestLost(t *testing.T) {
+	c := CPU{Components: []Component{{2, 576, 256}, {5, 1088, 64}, {6, 1152, 512}, {7, 1664, 1024}, {pkru, 2688, 8}}}
+	for _, x := range []struct {
+		used, xcr0 uint64
+		at         int // of a byte that is not zero
+		want       string
+	}{
+		{0x2e7, 7, 1200, "avx512 zmm_hi256"},
+		{0x2e7, 7, 600, ""},
+		{0x2e7, 3, 600, "avx"},
+		{0x2e7, 7, 2688, ""},
+		{0x2e7, 0x2e7, 1200, ""},
+		{0x007, 7, 1200, ""}, // not in use: what stands there means nothing
+		{0x2e7, 7, 0, ""},
 	} {
-		putLE64(ctx.XState[xstateHeader:], components)
-		if got := strings.Join(Baseline("x86-64-v3").Beyond(ctx), ", "); got != want {
-			t.Errorf("%#x: %q, want %q", components, got, want)
+		ctx := &Context{XState: make([]byte, 2696)}
+		ctx.XState[x.at] = 1
+		putLE64(ctx.XState[xstateHeader:], x.used)
+		if got := strings.Join(c.Lost(ctx, x.xcr0), ", "); got != x.want {
+			t.Errorf("%+v: %q", x, got)
 		}
-		if got := Baseline("").Beyond(ctx); got != nil {
-			t.Errorf("%#x without baseline: %q", components, got)
-		}
+	}
+	if got := c.Lost(&Context{XState: make([]byte, 512)}, 3); got != nil {
+		t.Errorf("of state that is too short: %q", got)
 	}
 }
 

@@ -401,7 +401,7 @@ func (o *origin) nodeJoined(from coherence.NodeID, h wire.Header, payload []byte
 	if h.Flags&flagRefused != 0 {
 		err = fmt.Errorf("node %d: %s", from, payload)
 	}
-	o.nodes[from].pid = int(h.Count)
+	o.nodes[from].pid, o.nodes[from].xcr0 = int(h.Count), h.ID
 	o.nodes[from].foreign = h.Flags&flagForeign != 0
 	o.joined(from, err)
 }

@@ -198,8 +198,8 @@ func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error
 	if err := o.closed(n); err != nil { // lost while the thread was got ready
 		return err
 	}
-	if beyond := o.baseline().Beyond(ctx); beyond != nil {
-		return fmt.Errorf("its registers hold %s, beyond --cpu-baseline", strings.Join(beyond, ", "))
+	if lost := o.cpu.Lost(ctx, o.nodes[n].xcr0); lost != nil {
+		return fmt.Errorf("its registers hold %s, which the processor there has not", strings.Join(lost, ", "))
 	}
 	if err := o.takeSlot(t); err != nil {
 		return err

@@ -201,7 +201,7 @@ func (o *origin) machine() (guest.Machine, error) {
 	if err != nil {
 		return m, err
 	}
-	m.Baseline = o.baseline()
+	m.Baseline, o.cpu = o.baseline(), m.CPU
 	ours, err := guest.ReadClocks(sys.Getpid())
 	o.vdso, o.itsClocks = vdso, err == nil && m.Clocks.Same(ours)
 	return m, err

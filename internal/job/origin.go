@@ -29,6 +29,7 @@ type origin struct {
 	mem      *pager.Home
 	uffd     *sys.UFFD
 	vdso     vm.Range // of the program
+	cpu      guest.CPU
 	// itsClocks: this process reads the program's clocks when it reads its own.
 	itsClocks bool
 	listener  int
@@ -68,6 +69,8 @@ type nodeState struct {
 	draining bool
 	// foreign: its kernel maps other code or other clocks into programs.
 	foreign bool
+	// xcr0 is the components of extended state that its processor has.
+	xcr0 uint64
 	// told is mappings it has been told of and that have lost nothing since: it
 	// asks about what it lacks, so this only saves words.
 	told vm.Set

@@ -186,7 +186,7 @@ func (r *remote) join(h wire.Header, payload []byte) error {
 		r.logf("this is another machine than the origin's: clocks are read there")
 		reply.Flags = flagForeign
 	}
-	reply.Count = uint32(r.stub.PID)
+	reply.Count, reply.ID = uint32(r.stub.PID), r.cpus.here.XCR0
 	r.send(coherence.Home, reply)
 	return nil
 }

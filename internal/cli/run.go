@@ -84,11 +84,11 @@ var startJob = job.Run
 
 // run starts the program and ends with its exit code.
 func run(cmd *cobra.Command, f *runFlags, args []string) error {
-	spec, send, err := newSpec(cmd, f, args)
+	spec, deputies, err := newSpec(cmd, f, args)
 	if err != nil {
 		return ours(err)
 	}
-	code, err := startJob(cmd.Context(), spec, send)
+	code, err := startJob(cmd.Context(), spec, deputies)
 	if err != nil {
 		if code == 0 {
 			code = exitOurs
@@ -108,7 +108,7 @@ func ours(err error) error {
 	return &exitError{exitOurs, err}
 }
 
-func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send job.SendDeputy, err error) {
+func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, deputies job.Deputies, err error) {
 	if f.background {
 		return s, nil, errors.New("run -d is not there yet: run in the background with your shell's &")
 	}
@@ -129,7 +129,7 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 		return s, nil, err
 	}
 	place(&s, set)
-	if send, err = f.placeOnHosts(cmd, &s); err != nil {
+	if deputies, err = f.placeOnHosts(cmd, &s); err != nil {
 		return s, nil, err
 	}
 	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
@@ -140,7 +140,7 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 	}
 	prog, err := lookUp(args)
 	s.Path, s.Argv = prog.path, prog.argv
-	return s, send, err
+	return s, deputies, err
 }
 
 func (f *runFlags) encrypts() (bool, error) {
@@ -154,7 +154,7 @@ func (f *runFlags) encrypts() (bool, error) {
 }
 
 // placeOnHosts does what --hosts and --hostfile ask for, if they are given.
-func (f *runFlags) placeOnHosts(cmd *cobra.Command, s *job.Spec) (job.SendDeputy, error) {
+func (f *runFlags) placeOnHosts(cmd *cobra.Command, s *job.Spec) (job.Deputies, error) {
 	list, err := f.hostList()
 	if err != nil || list == nil {
 		return nil, err

@@ -132,7 +132,7 @@ func (a *audit) interceptor() connect.Interceptor {
 }
 
 // quiet are the calls that change nothing.
-var quiet = map[string]bool{"Self": true, "Members": true, "Announce": true}
+var quiet = map[string]bool{"Self": true, "Members": true, "Announce": true, "DeputyEnd": true, "UserDeputyEnd": true}
 
 // onlyAsks are the calls that change nothing as they were made.
 func onlyAsks(req any) bool {
@@ -156,6 +156,10 @@ func objectOf(req any) string {
 	switch r := req.(type) {
 	case *api.StartDeputyRequest:
 		return "node " + r.GetNode()
+	case *api.DeputyEndRequest:
+		return "node " + r.GetNode()
+	case *api.UserDeputyEndRequest:
+		return fmt.Sprintf("uid %d", r.GetUid())
 	case *api.LeaveRequest:
 		return "node " + cmp.Or(r.GetNode(), "of its own")
 	case *api.StartUserDeputyRequest:

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"popcorn/internal/cgroup"
 	"popcorn/internal/node/api"
 	"popcorn/internal/sys"
 )
@@ -37,6 +38,9 @@ type Member struct {
 	CPUs    int       `json:"cpus"`
 	Memory  uint64    `json:"memory"`
 	Version string    `json:"popcorn"`
+	// What programs of the cluster may use there together, and each of them.
+	Limits cgroup.Limits `json:"limits,omitzero"`
+	Each   cgroup.Limits `json:"each,omitzero"`
 }
 
 // membership knows the nodes of the cluster. There is one at the founding node,
@@ -77,12 +81,22 @@ var stateOnWire = map[State]api.State{Alive: api.State_STATE_ALIVE, Silent: api.
 
 func (m Member) toWire() *api.Member {
 	return &api.Member{Name: m.Name, Address: m.Address, State: stateOnWire[m.State], Since: m.Since.Unix(), Founder: m.Founder,
-		Arch: m.Arch, Kernel: m.Kernel, Cpus: uint32(m.CPUs), Memory: m.Memory, Version: m.Version}
+		Arch: m.Arch, Kernel: m.Kernel, Cpus: uint32(m.CPUs), Memory: m.Memory, Version: m.Version,
+		Limits: limitsToWire(m.Limits), Each: limitsToWire(m.Each)}
+}
+
+func limitsToWire(l cgroup.Limits) *api.Limits {
+	return &api.Limits{Cpus: l.CPUs, Memory: l.Memory, Pids: l.PIDs}
+}
+
+func fromLimits(w *api.Limits) cgroup.Limits {
+	return cgroup.Limits{CPUs: w.GetCpus(), Memory: w.GetMemory(), PIDs: w.GetPids()}
 }
 
 func fromMember(w *api.Member) Member {
 	m := Member{Name: w.GetName(), Address: w.GetAddress(), State: Silent, Since: time.Unix(w.GetSince(), 0), Founder: w.GetFounder(),
-		Arch: w.GetArch(), Kernel: w.GetKernel(), CPUs: int(w.GetCpus()), Memory: w.GetMemory(), Version: w.GetVersion()}
+		Arch: w.GetArch(), Kernel: w.GetKernel(), CPUs: int(w.GetCpus()), Memory: w.GetMemory(), Version: w.GetVersion(),
+		Limits: fromLimits(w.GetLimits()), Each: fromLimits(w.GetEach())}
 	for s, on := range stateOnWire {
 		if on == w.GetState() {
 			m.State = s

@@ -50,6 +50,8 @@ const (
 	// LocalServiceStartDeputyProcedure is the fully-qualified name of the LocalService's StartDeputy
 	// RPC.
 	LocalServiceStartDeputyProcedure = "/popcorn.node.v1.LocalService/StartDeputy"
+	// LocalServiceDeputyEndProcedure is the fully-qualified name of the LocalService's DeputyEnd RPC.
+	LocalServiceDeputyEndProcedure = "/popcorn.node.v1.LocalService/DeputyEnd"
 	// LocalServiceDrainProcedure is the fully-qualified name of the LocalService's Drain RPC.
 	LocalServiceDrainProcedure = "/popcorn.node.v1.LocalService/Drain"
 	// JoinServiceJoinProcedure is the fully-qualified name of the JoinService's Join RPC.
@@ -63,6 +65,9 @@ const (
 	// PeerServiceStartUserDeputyProcedure is the fully-qualified name of the PeerService's
 	// StartUserDeputy RPC.
 	PeerServiceStartUserDeputyProcedure = "/popcorn.node.v1.PeerService/StartUserDeputy"
+	// PeerServiceUserDeputyEndProcedure is the fully-qualified name of the PeerService's UserDeputyEnd
+	// RPC.
+	PeerServiceUserDeputyEndProcedure = "/popcorn.node.v1.PeerService/UserDeputyEnd"
 	// PeerServiceDrainHereProcedure is the fully-qualified name of the PeerService's DrainHere RPC.
 	PeerServiceDrainHereProcedure = "/popcorn.node.v1.PeerService/DrainHere"
 )
@@ -79,6 +84,8 @@ type LocalServiceClient interface {
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// StartDeputy starts a deputy of the calling user at a node.
 	StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error)
+	// DeputyEnd asks how a deputy of the calling user came to its end.
+	DeputyEnd(context.Context, *DeputyEndRequest) (*DeputyEndResponse, error)
 	// Drain begins to empty a node, ends that, or asks how far it has come. For
 	// root or the daemon's own user.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
@@ -125,6 +132,12 @@ func NewLocalServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(localServiceMethods.ByName("StartDeputy")),
 			connect.WithClientOptions(opts...),
 		),
+		deputyEnd: connect.NewClient[DeputyEndRequest, DeputyEndResponse](
+			httpClient,
+			baseURL+LocalServiceDeputyEndProcedure,
+			connect.WithSchema(localServiceMethods.ByName("DeputyEnd")),
+			connect.WithClientOptions(opts...),
+		),
 		drain: connect.NewClient[DrainRequest, DrainResponse](
 			httpClient,
 			baseURL+LocalServiceDrainProcedure,
@@ -141,6 +154,7 @@ type localServiceClient struct {
 	token       *connect.Client[TokenRequest, TokenResponse]
 	leave       *connect.Client[LeaveRequest, LeaveResponse]
 	startDeputy *connect.Client[StartDeputyRequest, StartDeputyResponse]
+	deputyEnd   *connect.Client[DeputyEndRequest, DeputyEndResponse]
 	drain       *connect.Client[DrainRequest, DrainResponse]
 }
 
@@ -189,6 +203,15 @@ func (c *localServiceClient) StartDeputy(ctx context.Context, req *StartDeputyRe
 	return nil, err
 }
 
+// DeputyEnd calls popcorn.node.v1.LocalService.DeputyEnd.
+func (c *localServiceClient) DeputyEnd(ctx context.Context, req *DeputyEndRequest) (*DeputyEndResponse, error) {
+	response, err := c.deputyEnd.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Drain calls popcorn.node.v1.LocalService.Drain.
 func (c *localServiceClient) Drain(ctx context.Context, req *DrainRequest) (*DrainResponse, error) {
 	response, err := c.drain.CallUnary(ctx, connect.NewRequest(req))
@@ -210,6 +233,8 @@ type LocalServiceHandler interface {
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// StartDeputy starts a deputy of the calling user at a node.
 	StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error)
+	// DeputyEnd asks how a deputy of the calling user came to its end.
+	DeputyEnd(context.Context, *DeputyEndRequest) (*DeputyEndResponse, error)
 	// Drain begins to empty a node, ends that, or asks how far it has come. For
 	// root or the daemon's own user.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
@@ -252,6 +277,12 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(localServiceMethods.ByName("StartDeputy")),
 		connect.WithHandlerOptions(opts...),
 	)
+	localServiceDeputyEndHandler := connect.NewUnaryHandlerSimple(
+		LocalServiceDeputyEndProcedure,
+		svc.DeputyEnd,
+		connect.WithSchema(localServiceMethods.ByName("DeputyEnd")),
+		connect.WithHandlerOptions(opts...),
+	)
 	localServiceDrainHandler := connect.NewUnaryHandlerSimple(
 		LocalServiceDrainProcedure,
 		svc.Drain,
@@ -270,6 +301,8 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 			localServiceLeaveHandler.ServeHTTP(w, r)
 		case LocalServiceStartDeputyProcedure:
 			localServiceStartDeputyHandler.ServeHTTP(w, r)
+		case LocalServiceDeputyEndProcedure:
+			localServiceDeputyEndHandler.ServeHTTP(w, r)
 		case LocalServiceDrainProcedure:
 			localServiceDrainHandler.ServeHTTP(w, r)
 		default:
@@ -299,6 +332,10 @@ func (UnimplementedLocalServiceHandler) Leave(context.Context, *LeaveRequest) (*
 
 func (UnimplementedLocalServiceHandler) StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.StartDeputy is not implemented"))
+}
+
+func (UnimplementedLocalServiceHandler) DeputyEnd(context.Context, *DeputyEndRequest) (*DeputyEndResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.DeputyEnd is not implemented"))
 }
 
 func (UnimplementedLocalServiceHandler) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
@@ -389,6 +426,8 @@ type PeerServiceClient interface {
 	LeaveSelf(context.Context, *LeaveSelfRequest) (*LeaveSelfResponse, error)
 	// StartUserDeputy starts a deputy of a user of the caller.
 	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
+	// UserDeputyEnd asks how a deputy of a user of the caller came to its end.
+	UserDeputyEnd(context.Context, *UserDeputyEndRequest) (*UserDeputyEndResponse, error)
 	// DrainHere is Drain for the node that is called.
 	DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error)
 }
@@ -428,6 +467,12 @@ func NewPeerServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(peerServiceMethods.ByName("StartUserDeputy")),
 			connect.WithClientOptions(opts...),
 		),
+		userDeputyEnd: connect.NewClient[UserDeputyEndRequest, UserDeputyEndResponse](
+			httpClient,
+			baseURL+PeerServiceUserDeputyEndProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("UserDeputyEnd")),
+			connect.WithClientOptions(opts...),
+		),
 		drainHere: connect.NewClient[DrainHereRequest, DrainHereResponse](
 			httpClient,
 			baseURL+PeerServiceDrainHereProcedure,
@@ -443,6 +488,7 @@ type peerServiceClient struct {
 	renew           *connect.Client[RenewRequest, RenewResponse]
 	leaveSelf       *connect.Client[LeaveSelfRequest, LeaveSelfResponse]
 	startUserDeputy *connect.Client[StartUserDeputyRequest, StartUserDeputyResponse]
+	userDeputyEnd   *connect.Client[UserDeputyEndRequest, UserDeputyEndResponse]
 	drainHere       *connect.Client[DrainHereRequest, DrainHereResponse]
 }
 
@@ -482,6 +528,15 @@ func (c *peerServiceClient) StartUserDeputy(ctx context.Context, req *StartUserD
 	return nil, err
 }
 
+// UserDeputyEnd calls popcorn.node.v1.PeerService.UserDeputyEnd.
+func (c *peerServiceClient) UserDeputyEnd(ctx context.Context, req *UserDeputyEndRequest) (*UserDeputyEndResponse, error) {
+	response, err := c.userDeputyEnd.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // DrainHere calls popcorn.node.v1.PeerService.DrainHere.
 func (c *peerServiceClient) DrainHere(ctx context.Context, req *DrainHereRequest) (*DrainHereResponse, error) {
 	response, err := c.drainHere.CallUnary(ctx, connect.NewRequest(req))
@@ -501,6 +556,8 @@ type PeerServiceHandler interface {
 	LeaveSelf(context.Context, *LeaveSelfRequest) (*LeaveSelfResponse, error)
 	// StartUserDeputy starts a deputy of a user of the caller.
 	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
+	// UserDeputyEnd asks how a deputy of a user of the caller came to its end.
+	UserDeputyEnd(context.Context, *UserDeputyEndRequest) (*UserDeputyEndResponse, error)
 	// DrainHere is Drain for the node that is called.
 	DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error)
 }
@@ -536,6 +593,12 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(peerServiceMethods.ByName("StartUserDeputy")),
 		connect.WithHandlerOptions(opts...),
 	)
+	peerServiceUserDeputyEndHandler := connect.NewUnaryHandlerSimple(
+		PeerServiceUserDeputyEndProcedure,
+		svc.UserDeputyEnd,
+		connect.WithSchema(peerServiceMethods.ByName("UserDeputyEnd")),
+		connect.WithHandlerOptions(opts...),
+	)
 	peerServiceDrainHereHandler := connect.NewUnaryHandlerSimple(
 		PeerServiceDrainHereProcedure,
 		svc.DrainHere,
@@ -552,6 +615,8 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 			peerServiceLeaveSelfHandler.ServeHTTP(w, r)
 		case PeerServiceStartUserDeputyProcedure:
 			peerServiceStartUserDeputyHandler.ServeHTTP(w, r)
+		case PeerServiceUserDeputyEndProcedure:
+			peerServiceUserDeputyEndHandler.ServeHTTP(w, r)
 		case PeerServiceDrainHereProcedure:
 			peerServiceDrainHereHandler.ServeHTTP(w, r)
 		default:
@@ -577,6 +642,10 @@ func (UnimplementedPeerServiceHandler) LeaveSelf(context.Context, *LeaveSelfRequ
 
 func (UnimplementedPeerServiceHandler) StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.StartUserDeputy is not implemented"))
+}
+
+func (UnimplementedPeerServiceHandler) UserDeputyEnd(context.Context, *UserDeputyEndRequest) (*UserDeputyEndResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.UserDeputyEnd is not implemented"))
 }
 
 func (UnimplementedPeerServiceHandler) DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error) {

@@ -153,7 +153,10 @@ type Member struct {
 	// In bytes.
 	Memory uint64 `protobuf:"varint,9,opt,name=memory,proto3" json:"memory,omitempty"`
 	// Of popcorn.
-	Version       string `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	// What programs of the cluster may use there together, and each of them.
+	Limits        *Limits `protobuf:"bytes,11,opt,name=limits,proto3" json:"limits,omitempty"`
+	Each          *Limits `protobuf:"bytes,12,opt,name=each,proto3" json:"each,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,6 +261,82 @@ func (x *Member) GetVersion() string {
 	return ""
 }
 
+func (x *Member) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Member) GetEach() *Limits {
+	if x != nil {
+		return x.Each
+	}
+	return nil
+}
+
+// Limits are what processes may use. What is zero is not limited.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Cpus  float64                `protobuf:"fixed64,1,opt,name=cpus,proto3" json:"cpus,omitempty"`
+	// In bytes.
+	Memory        uint64 `protobuf:"varint,2,opt,name=memory,proto3" json:"memory,omitempty"`
+	Pids          uint32 `protobuf:"varint,3,opt,name=pids,proto3" json:"pids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_node_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Limits) GetCpus() float64 {
+	if x != nil {
+		return x.Cpus
+	}
+	return 0
+}
+
+func (x *Limits) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Limits) GetPids() uint32 {
+	if x != nil {
+		return x.Pids
+	}
+	return 0
+}
+
 type SelfRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
@@ -267,7 +346,7 @@ type SelfRequest struct {
 
 func (x *SelfRequest) Reset() {
 	*x = SelfRequest{}
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +358,7 @@ func (x *SelfRequest) String() string {
 func (*SelfRequest) ProtoMessage() {}
 
 func (x *SelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +371,7 @@ func (x *SelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfRequest.ProtoReflect.Descriptor instead.
 func (*SelfRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{1}
+	return file_node_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SelfRequest) GetApiVersion() uint32 {
@@ -313,7 +392,7 @@ type SelfResponse struct {
 
 func (x *SelfResponse) Reset() {
 	*x = SelfResponse{}
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -325,7 +404,7 @@ func (x *SelfResponse) String() string {
 func (*SelfResponse) ProtoMessage() {}
 
 func (x *SelfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -338,7 +417,7 @@ func (x *SelfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfResponse.ProtoReflect.Descriptor instead.
 func (*SelfResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{2}
+	return file_node_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SelfResponse) GetSelf() *Member {
@@ -371,7 +450,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +462,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +475,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{3}
+	return file_node_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *MembersRequest) GetApiVersion() uint32 {
@@ -415,7 +494,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -427,7 +506,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -440,7 +519,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4}
+	return file_node_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *MembersResponse) GetMembers() []*Member {
@@ -460,7 +539,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +551,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +564,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{5}
+	return file_node_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TokenRequest) GetApiVersion() uint32 {
@@ -514,7 +593,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +605,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +618,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6}
+	return file_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TokenResponse) GetToken() string {
@@ -574,7 +653,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +665,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +678,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{7}
+	return file_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LeaveRequest) GetApiVersion() uint32 {
@@ -624,7 +703,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +715,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +728,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{8}
+	return file_node_proto_rawDescGZIP(), []int{9}
 }
 
 type StartDeputyRequest struct {
@@ -657,14 +736,16 @@ type StartDeputyRequest struct {
 	ApiVersion uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
 	Node       string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	// What the deputy reads from descriptor 3.
-	Config        []byte `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	Config []byte `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	// A name for it, new among the user's, to ask for its end by.
+	Job           string `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartDeputyRequest) Reset() {
 	*x = StartDeputyRequest{}
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +757,7 @@ func (x *StartDeputyRequest) String() string {
 func (*StartDeputyRequest) ProtoMessage() {}
 
 func (x *StartDeputyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +770,7 @@ func (x *StartDeputyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDeputyRequest.ProtoReflect.Descriptor instead.
 func (*StartDeputyRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{9}
+	return file_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StartDeputyRequest) GetApiVersion() uint32 {
@@ -713,6 +794,13 @@ func (x *StartDeputyRequest) GetConfig() []byte {
 	return nil
 }
 
+func (x *StartDeputyRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
 type StartDeputyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -721,7 +809,7 @@ type StartDeputyResponse struct {
 
 func (x *StartDeputyResponse) Reset() {
 	*x = StartDeputyResponse{}
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +821,7 @@ func (x *StartDeputyResponse) String() string {
 func (*StartDeputyResponse) ProtoMessage() {}
 
 func (x *StartDeputyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +834,112 @@ func (x *StartDeputyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDeputyResponse.ProtoReflect.Descriptor instead.
 func (*StartDeputyResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{10}
+	return file_node_proto_rawDescGZIP(), []int{11}
+}
+
+type DeputyEndRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Job           string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeputyEndRequest) Reset() {
+	*x = DeputyEndRequest{}
+	mi := &file_node_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeputyEndRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeputyEndRequest) ProtoMessage() {}
+
+func (x *DeputyEndRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeputyEndRequest.ProtoReflect.Descriptor instead.
+func (*DeputyEndRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeputyEndRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *DeputyEndRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DeputyEndRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+type DeputyEndResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why it ended, in words; empty when it lives, ended well, or nobody knows.
+	Cause         string `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeputyEndResponse) Reset() {
+	*x = DeputyEndResponse{}
+	mi := &file_node_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeputyEndResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeputyEndResponse) ProtoMessage() {}
+
+func (x *DeputyEndResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeputyEndResponse.ProtoReflect.Descriptor instead.
+func (*DeputyEndResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeputyEndResponse) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 type JoinRequest struct {
@@ -763,7 +956,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +968,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +981,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{11}
+	return file_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *JoinRequest) GetApiVersion() uint32 {
@@ -838,7 +1031,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1043,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1056,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{12}
+	return file_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JoinResponse) GetCertificate() []byte {
@@ -897,7 +1090,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +1102,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +1115,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{13}
+	return file_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AnnounceRequest) GetApiVersion() uint32 {
@@ -950,7 +1143,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_node_proto_msgTypes[14]
+	mi := &file_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1155,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[14]
+	mi := &file_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1168,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{14}
+	return file_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AnnounceResponse) GetMembers() []*Member {
@@ -1002,7 +1195,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_node_proto_msgTypes[15]
+	mi := &file_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1207,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[15]
+	mi := &file_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1220,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{15}
+	return file_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RenewRequest) GetApiVersion() uint32 {
@@ -1053,7 +1246,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_node_proto_msgTypes[16]
+	mi := &file_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1258,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[16]
+	mi := &file_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1271,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{16}
+	return file_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RenewResponse) GetCertificate() []byte {
@@ -1097,7 +1290,7 @@ type LeaveSelfRequest struct {
 
 func (x *LeaveSelfRequest) Reset() {
 	*x = LeaveSelfRequest{}
-	mi := &file_node_proto_msgTypes[17]
+	mi := &file_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1302,7 @@ func (x *LeaveSelfRequest) String() string {
 func (*LeaveSelfRequest) ProtoMessage() {}
 
 func (x *LeaveSelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[17]
+	mi := &file_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1315,7 @@ func (x *LeaveSelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSelfRequest.ProtoReflect.Descriptor instead.
 func (*LeaveSelfRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{17}
+	return file_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LeaveSelfRequest) GetApiVersion() uint32 {
@@ -1140,7 +1333,7 @@ type LeaveSelfResponse struct {
 
 func (x *LeaveSelfResponse) Reset() {
 	*x = LeaveSelfResponse{}
-	mi := &file_node_proto_msgTypes[18]
+	mi := &file_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1152,7 +1345,7 @@ func (x *LeaveSelfResponse) String() string {
 func (*LeaveSelfResponse) ProtoMessage() {}
 
 func (x *LeaveSelfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[18]
+	mi := &file_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,7 +1358,7 @@ func (x *LeaveSelfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSelfResponse.ProtoReflect.Descriptor instead.
 func (*LeaveSelfResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{18}
+	return file_node_proto_rawDescGZIP(), []int{21}
 }
 
 type StartUserDeputyRequest struct {
@@ -1174,13 +1367,14 @@ type StartUserDeputyRequest struct {
 	Uid           uint32                 `protobuf:"varint,2,opt,name=uid,proto3" json:"uid,omitempty"`
 	Gid           uint32                 `protobuf:"varint,3,opt,name=gid,proto3" json:"gid,omitempty"`
 	Config        []byte                 `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"`
+	Job           string                 `protobuf:"bytes,5,opt,name=job,proto3" json:"job,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartUserDeputyRequest) Reset() {
 	*x = StartUserDeputyRequest{}
-	mi := &file_node_proto_msgTypes[19]
+	mi := &file_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1386,7 @@ func (x *StartUserDeputyRequest) String() string {
 func (*StartUserDeputyRequest) ProtoMessage() {}
 
 func (x *StartUserDeputyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[19]
+	mi := &file_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1399,7 @@ func (x *StartUserDeputyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUserDeputyRequest.ProtoReflect.Descriptor instead.
 func (*StartUserDeputyRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{19}
+	return file_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StartUserDeputyRequest) GetApiVersion() uint32 {
@@ -1236,6 +1430,13 @@ func (x *StartUserDeputyRequest) GetConfig() []byte {
 	return nil
 }
 
+func (x *StartUserDeputyRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
 type StartUserDeputyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1244,7 +1445,7 @@ type StartUserDeputyResponse struct {
 
 func (x *StartUserDeputyResponse) Reset() {
 	*x = StartUserDeputyResponse{}
-	mi := &file_node_proto_msgTypes[20]
+	mi := &file_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1457,7 @@ func (x *StartUserDeputyResponse) String() string {
 func (*StartUserDeputyResponse) ProtoMessage() {}
 
 func (x *StartUserDeputyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[20]
+	mi := &file_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1470,111 @@ func (x *StartUserDeputyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUserDeputyResponse.ProtoReflect.Descriptor instead.
 func (*StartUserDeputyResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{20}
+	return file_node_proto_rawDescGZIP(), []int{23}
+}
+
+type UserDeputyEndRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Uid           uint32                 `protobuf:"varint,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Job           string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserDeputyEndRequest) Reset() {
+	*x = UserDeputyEndRequest{}
+	mi := &file_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserDeputyEndRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserDeputyEndRequest) ProtoMessage() {}
+
+func (x *UserDeputyEndRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserDeputyEndRequest.ProtoReflect.Descriptor instead.
+func (*UserDeputyEndRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *UserDeputyEndRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *UserDeputyEndRequest) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *UserDeputyEndRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+type UserDeputyEndResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cause         string                 `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserDeputyEndResponse) Reset() {
+	*x = UserDeputyEndResponse{}
+	mi := &file_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserDeputyEndResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserDeputyEndResponse) ProtoMessage() {}
+
+func (x *UserDeputyEndResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserDeputyEndResponse.ProtoReflect.Descriptor instead.
+func (*UserDeputyEndResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *UserDeputyEndResponse) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 type DrainRequest struct {
@@ -1284,7 +1589,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_node_proto_msgTypes[21]
+	mi := &file_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1601,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[21]
+	mi := &file_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1614,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{21}
+	return file_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DrainRequest) GetApiVersion() uint32 {
@@ -1342,7 +1647,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_node_proto_msgTypes[22]
+	mi := &file_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1659,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[22]
+	mi := &file_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1672,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{22}
+	return file_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DrainResponse) GetState() *Drained {
@@ -1390,7 +1695,7 @@ type Drained struct {
 
 func (x *Drained) Reset() {
 	*x = Drained{}
-	mi := &file_node_proto_msgTypes[23]
+	mi := &file_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1707,7 @@ func (x *Drained) String() string {
 func (*Drained) ProtoMessage() {}
 
 func (x *Drained) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[23]
+	mi := &file_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1720,7 @@ func (x *Drained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drained.ProtoReflect.Descriptor instead.
 func (*Drained) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{23}
+	return file_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Drained) GetLeft() uint32 {
@@ -1442,7 +1747,7 @@ type DrainHereRequest struct {
 
 func (x *DrainHereRequest) Reset() {
 	*x = DrainHereRequest{}
-	mi := &file_node_proto_msgTypes[24]
+	mi := &file_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1759,7 @@ func (x *DrainHereRequest) String() string {
 func (*DrainHereRequest) ProtoMessage() {}
 
 func (x *DrainHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[24]
+	mi := &file_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1772,7 @@ func (x *DrainHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainHereRequest.ProtoReflect.Descriptor instead.
 func (*DrainHereRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{24}
+	return file_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DrainHereRequest) GetApiVersion() uint32 {
@@ -1493,7 +1798,7 @@ type DrainHereResponse struct {
 
 func (x *DrainHereResponse) Reset() {
 	*x = DrainHereResponse{}
-	mi := &file_node_proto_msgTypes[25]
+	mi := &file_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1810,7 @@ func (x *DrainHereResponse) String() string {
 func (*DrainHereResponse) ProtoMessage() {}
 
 func (x *DrainHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[25]
+	mi := &file_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1823,7 @@ func (x *DrainHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainHereResponse.ProtoReflect.Descriptor instead.
 func (*DrainHereResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{25}
+	return file_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DrainHereResponse) GetState() *Drained {
@@ -1533,7 +1838,7 @@ var File_node_proto protoreflect.FileDescriptor
 const file_node_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"node.proto\x12\x0fpopcorn.node.v1\"\x86\x02\n" +
+	"node.proto\x12\x0fpopcorn.node.v1\"\xe4\x02\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12,\n" +
@@ -1545,7 +1850,13 @@ const file_node_proto_rawDesc = "" +
 	"\x04cpus\x18\b \x01(\rR\x04cpus\x12\x16\n" +
 	"\x06memory\x18\t \x01(\x04R\x06memory\x12\x18\n" +
 	"\aversion\x18\n" +
-	" \x01(\tR\aversion\".\n" +
+	" \x01(\tR\aversion\x12/\n" +
+	"\x06limits\x18\v \x01(\v2\x17.popcorn.node.v1.LimitsR\x06limits\x12+\n" +
+	"\x04each\x18\f \x01(\v2\x17.popcorn.node.v1.LimitsR\x04each\"H\n" +
+	"\x06Limits\x12\x12\n" +
+	"\x04cpus\x18\x01 \x01(\x01R\x04cpus\x12\x16\n" +
+	"\x06memory\x18\x02 \x01(\x04R\x06memory\x12\x12\n" +
+	"\x04pids\x18\x03 \x01(\rR\x04pids\".\n" +
 	"\vSelfRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\"v\n" +
@@ -1572,13 +1883,21 @@ const file_node_proto_rawDesc = "" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\"\x0f\n" +
-	"\rLeaveResponse\"a\n" +
+	"\rLeaveResponse\"s\n" +
 	"\x12StartDeputyRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
-	"\x06config\x18\x03 \x01(\fR\x06config\"\x15\n" +
-	"\x13StartDeputyResponse\"\xab\x01\n" +
+	"\x06config\x18\x03 \x01(\fR\x06config\x12\x10\n" +
+	"\x03job\x18\x04 \x01(\tR\x03job\"\x15\n" +
+	"\x13StartDeputyResponse\"Y\n" +
+	"\x10DeputyEndRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\")\n" +
+	"\x11DeputyEndResponse\x12\x14\n" +
+	"\x05cause\x18\x01 \x01(\tR\x05cause\"\xab\x01\n" +
 	"\vJoinRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x19\n" +
@@ -1606,14 +1925,22 @@ const file_node_proto_rawDesc = "" +
 	"\x10LeaveSelfRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\"\x13\n" +
-	"\x11LeaveSelfResponse\"u\n" +
+	"\x11LeaveSelfResponse\"\x87\x01\n" +
 	"\x16StartUserDeputyRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x10\n" +
 	"\x03gid\x18\x03 \x01(\rR\x03gid\x12\x16\n" +
-	"\x06config\x18\x04 \x01(\fR\x06config\"\x19\n" +
-	"\x17StartUserDeputyResponse\"y\n" +
+	"\x06config\x18\x04 \x01(\fR\x06config\x12\x10\n" +
+	"\x03job\x18\x05 \x01(\tR\x03job\"\x19\n" +
+	"\x17StartUserDeputyResponse\"[\n" +
+	"\x14UserDeputyEndRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\"-\n" +
+	"\x15UserDeputyEndResponse\x12\x14\n" +
+	"\x05cause\x18\x01 \x01(\tR\x05cause\"y\n" +
 	"\fDrainRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
@@ -1640,21 +1967,23 @@ const file_node_proto_rawDesc = "" +
 	"\vDrainAction\x12\x1c\n" +
 	"\x18DRAIN_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DRAIN_ACTION_BEGIN\x10\x01\x12\x15\n" +
-	"\x11DRAIN_ACTION_UNDO\x10\x022\xd3\x03\n" +
+	"\x11DRAIN_ACTION_UNDO\x10\x022\xa7\x04\n" +
 	"\fLocalService\x12C\n" +
 	"\x04Self\x12\x1c.popcorn.node.v1.SelfRequest\x1a\x1d.popcorn.node.v1.SelfResponse\x12L\n" +
 	"\aMembers\x12\x1f.popcorn.node.v1.MembersRequest\x1a .popcorn.node.v1.MembersResponse\x12F\n" +
 	"\x05Token\x12\x1d.popcorn.node.v1.TokenRequest\x1a\x1e.popcorn.node.v1.TokenResponse\x12F\n" +
 	"\x05Leave\x12\x1d.popcorn.node.v1.LeaveRequest\x1a\x1e.popcorn.node.v1.LeaveResponse\x12X\n" +
-	"\vStartDeputy\x12#.popcorn.node.v1.StartDeputyRequest\x1a$.popcorn.node.v1.StartDeputyResponse\x12F\n" +
+	"\vStartDeputy\x12#.popcorn.node.v1.StartDeputyRequest\x1a$.popcorn.node.v1.StartDeputyResponse\x12R\n" +
+	"\tDeputyEnd\x12!.popcorn.node.v1.DeputyEndRequest\x1a\".popcorn.node.v1.DeputyEndResponse\x12F\n" +
 	"\x05Drain\x12\x1d.popcorn.node.v1.DrainRequest\x1a\x1e.popcorn.node.v1.DrainResponse2R\n" +
 	"\vJoinService\x12C\n" +
-	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\xb4\x03\n" +
+	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\x94\x04\n" +
 	"\vPeerService\x12O\n" +
 	"\bAnnounce\x12 .popcorn.node.v1.AnnounceRequest\x1a!.popcorn.node.v1.AnnounceResponse\x12F\n" +
 	"\x05Renew\x12\x1d.popcorn.node.v1.RenewRequest\x1a\x1e.popcorn.node.v1.RenewResponse\x12R\n" +
 	"\tLeaveSelf\x12!.popcorn.node.v1.LeaveSelfRequest\x1a\".popcorn.node.v1.LeaveSelfResponse\x12d\n" +
-	"\x0fStartUserDeputy\x12'.popcorn.node.v1.StartUserDeputyRequest\x1a(.popcorn.node.v1.StartUserDeputyResponse\x12R\n" +
+	"\x0fStartUserDeputy\x12'.popcorn.node.v1.StartUserDeputyRequest\x1a(.popcorn.node.v1.StartUserDeputyResponse\x12^\n" +
+	"\rUserDeputyEnd\x12%.popcorn.node.v1.UserDeputyEndRequest\x1a&.popcorn.node.v1.UserDeputyEndResponse\x12R\n" +
 	"\tDrainHere\x12!.popcorn.node.v1.DrainHereRequest\x1a\".popcorn.node.v1.DrainHereResponseB\x1bZ\x19popcorn/internal/node/apib\x06proto3"
 
 var (
@@ -1670,77 +1999,88 @@ func file_node_proto_rawDescGZIP() []byte {
 }
 
 var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_node_proto_goTypes = []any{
 	(State)(0),                      // 0: popcorn.node.v1.State
 	(DrainAction)(0),                // 1: popcorn.node.v1.DrainAction
 	(*Member)(nil),                  // 2: popcorn.node.v1.Member
-	(*SelfRequest)(nil),             // 3: popcorn.node.v1.SelfRequest
-	(*SelfResponse)(nil),            // 4: popcorn.node.v1.SelfResponse
-	(*MembersRequest)(nil),          // 5: popcorn.node.v1.MembersRequest
-	(*MembersResponse)(nil),         // 6: popcorn.node.v1.MembersResponse
-	(*TokenRequest)(nil),            // 7: popcorn.node.v1.TokenRequest
-	(*TokenResponse)(nil),           // 8: popcorn.node.v1.TokenResponse
-	(*LeaveRequest)(nil),            // 9: popcorn.node.v1.LeaveRequest
-	(*LeaveResponse)(nil),           // 10: popcorn.node.v1.LeaveResponse
-	(*StartDeputyRequest)(nil),      // 11: popcorn.node.v1.StartDeputyRequest
-	(*StartDeputyResponse)(nil),     // 12: popcorn.node.v1.StartDeputyResponse
-	(*JoinRequest)(nil),             // 13: popcorn.node.v1.JoinRequest
-	(*JoinResponse)(nil),            // 14: popcorn.node.v1.JoinResponse
-	(*AnnounceRequest)(nil),         // 15: popcorn.node.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),        // 16: popcorn.node.v1.AnnounceResponse
-	(*RenewRequest)(nil),            // 17: popcorn.node.v1.RenewRequest
-	(*RenewResponse)(nil),           // 18: popcorn.node.v1.RenewResponse
-	(*LeaveSelfRequest)(nil),        // 19: popcorn.node.v1.LeaveSelfRequest
-	(*LeaveSelfResponse)(nil),       // 20: popcorn.node.v1.LeaveSelfResponse
-	(*StartUserDeputyRequest)(nil),  // 21: popcorn.node.v1.StartUserDeputyRequest
-	(*StartUserDeputyResponse)(nil), // 22: popcorn.node.v1.StartUserDeputyResponse
-	(*DrainRequest)(nil),            // 23: popcorn.node.v1.DrainRequest
-	(*DrainResponse)(nil),           // 24: popcorn.node.v1.DrainResponse
-	(*Drained)(nil),                 // 25: popcorn.node.v1.Drained
-	(*DrainHereRequest)(nil),        // 26: popcorn.node.v1.DrainHereRequest
-	(*DrainHereResponse)(nil),       // 27: popcorn.node.v1.DrainHereResponse
+	(*Limits)(nil),                  // 3: popcorn.node.v1.Limits
+	(*SelfRequest)(nil),             // 4: popcorn.node.v1.SelfRequest
+	(*SelfResponse)(nil),            // 5: popcorn.node.v1.SelfResponse
+	(*MembersRequest)(nil),          // 6: popcorn.node.v1.MembersRequest
+	(*MembersResponse)(nil),         // 7: popcorn.node.v1.MembersResponse
+	(*TokenRequest)(nil),            // 8: popcorn.node.v1.TokenRequest
+	(*TokenResponse)(nil),           // 9: popcorn.node.v1.TokenResponse
+	(*LeaveRequest)(nil),            // 10: popcorn.node.v1.LeaveRequest
+	(*LeaveResponse)(nil),           // 11: popcorn.node.v1.LeaveResponse
+	(*StartDeputyRequest)(nil),      // 12: popcorn.node.v1.StartDeputyRequest
+	(*StartDeputyResponse)(nil),     // 13: popcorn.node.v1.StartDeputyResponse
+	(*DeputyEndRequest)(nil),        // 14: popcorn.node.v1.DeputyEndRequest
+	(*DeputyEndResponse)(nil),       // 15: popcorn.node.v1.DeputyEndResponse
+	(*JoinRequest)(nil),             // 16: popcorn.node.v1.JoinRequest
+	(*JoinResponse)(nil),            // 17: popcorn.node.v1.JoinResponse
+	(*AnnounceRequest)(nil),         // 18: popcorn.node.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),        // 19: popcorn.node.v1.AnnounceResponse
+	(*RenewRequest)(nil),            // 20: popcorn.node.v1.RenewRequest
+	(*RenewResponse)(nil),           // 21: popcorn.node.v1.RenewResponse
+	(*LeaveSelfRequest)(nil),        // 22: popcorn.node.v1.LeaveSelfRequest
+	(*LeaveSelfResponse)(nil),       // 23: popcorn.node.v1.LeaveSelfResponse
+	(*StartUserDeputyRequest)(nil),  // 24: popcorn.node.v1.StartUserDeputyRequest
+	(*StartUserDeputyResponse)(nil), // 25: popcorn.node.v1.StartUserDeputyResponse
+	(*UserDeputyEndRequest)(nil),    // 26: popcorn.node.v1.UserDeputyEndRequest
+	(*UserDeputyEndResponse)(nil),   // 27: popcorn.node.v1.UserDeputyEndResponse
+	(*DrainRequest)(nil),            // 28: popcorn.node.v1.DrainRequest
+	(*DrainResponse)(nil),           // 29: popcorn.node.v1.DrainResponse
+	(*Drained)(nil),                 // 30: popcorn.node.v1.Drained
+	(*DrainHereRequest)(nil),        // 31: popcorn.node.v1.DrainHereRequest
+	(*DrainHereResponse)(nil),       // 32: popcorn.node.v1.DrainHereResponse
 }
 var file_node_proto_depIdxs = []int32{
 	0,  // 0: popcorn.node.v1.Member.state:type_name -> popcorn.node.v1.State
-	2,  // 1: popcorn.node.v1.SelfResponse.self:type_name -> popcorn.node.v1.Member
-	2,  // 2: popcorn.node.v1.MembersResponse.members:type_name -> popcorn.node.v1.Member
-	2,  // 3: popcorn.node.v1.JoinRequest.self:type_name -> popcorn.node.v1.Member
-	2,  // 4: popcorn.node.v1.AnnounceRequest.self:type_name -> popcorn.node.v1.Member
-	2,  // 5: popcorn.node.v1.AnnounceResponse.members:type_name -> popcorn.node.v1.Member
-	1,  // 6: popcorn.node.v1.DrainRequest.action:type_name -> popcorn.node.v1.DrainAction
-	25, // 7: popcorn.node.v1.DrainResponse.state:type_name -> popcorn.node.v1.Drained
-	1,  // 8: popcorn.node.v1.DrainHereRequest.action:type_name -> popcorn.node.v1.DrainAction
-	25, // 9: popcorn.node.v1.DrainHereResponse.state:type_name -> popcorn.node.v1.Drained
-	3,  // 10: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
-	5,  // 11: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
-	7,  // 12: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
-	9,  // 13: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
-	11, // 14: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
-	23, // 15: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
-	13, // 16: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
-	15, // 17: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
-	17, // 18: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
-	19, // 19: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
-	21, // 20: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
-	26, // 21: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
-	4,  // 22: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
-	6,  // 23: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
-	8,  // 24: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
-	10, // 25: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
-	12, // 26: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
-	24, // 27: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
-	14, // 28: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
-	16, // 29: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
-	18, // 30: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
-	20, // 31: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
-	22, // 32: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
-	27, // 33: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
-	22, // [22:34] is the sub-list for method output_type
-	10, // [10:22] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 1: popcorn.node.v1.Member.limits:type_name -> popcorn.node.v1.Limits
+	3,  // 2: popcorn.node.v1.Member.each:type_name -> popcorn.node.v1.Limits
+	2,  // 3: popcorn.node.v1.SelfResponse.self:type_name -> popcorn.node.v1.Member
+	2,  // 4: popcorn.node.v1.MembersResponse.members:type_name -> popcorn.node.v1.Member
+	2,  // 5: popcorn.node.v1.JoinRequest.self:type_name -> popcorn.node.v1.Member
+	2,  // 6: popcorn.node.v1.AnnounceRequest.self:type_name -> popcorn.node.v1.Member
+	2,  // 7: popcorn.node.v1.AnnounceResponse.members:type_name -> popcorn.node.v1.Member
+	1,  // 8: popcorn.node.v1.DrainRequest.action:type_name -> popcorn.node.v1.DrainAction
+	30, // 9: popcorn.node.v1.DrainResponse.state:type_name -> popcorn.node.v1.Drained
+	1,  // 10: popcorn.node.v1.DrainHereRequest.action:type_name -> popcorn.node.v1.DrainAction
+	30, // 11: popcorn.node.v1.DrainHereResponse.state:type_name -> popcorn.node.v1.Drained
+	4,  // 12: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
+	6,  // 13: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
+	8,  // 14: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
+	10, // 15: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
+	12, // 16: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
+	14, // 17: popcorn.node.v1.LocalService.DeputyEnd:input_type -> popcorn.node.v1.DeputyEndRequest
+	28, // 18: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
+	16, // 19: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
+	18, // 20: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
+	20, // 21: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
+	22, // 22: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
+	24, // 23: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
+	26, // 24: popcorn.node.v1.PeerService.UserDeputyEnd:input_type -> popcorn.node.v1.UserDeputyEndRequest
+	31, // 25: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
+	5,  // 26: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
+	7,  // 27: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
+	9,  // 28: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
+	11, // 29: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
+	13, // 30: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
+	15, // 31: popcorn.node.v1.LocalService.DeputyEnd:output_type -> popcorn.node.v1.DeputyEndResponse
+	29, // 32: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
+	17, // 33: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
+	19, // 34: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
+	21, // 35: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
+	23, // 36: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
+	25, // 37: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
+	27, // 38: popcorn.node.v1.PeerService.UserDeputyEnd:output_type -> popcorn.node.v1.UserDeputyEndResponse
+	32, // 39: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
+	26, // [26:40] is the sub-list for method output_type
+	12, // [12:26] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -1754,7 +2094,7 @@ func file_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   26,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -383,7 +383,10 @@ func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		if t.where != away && t.where != calling && t.where != recalled {
+		if t.where == calling {
+			return errProtocol // it waits for the result
+		}
+		if t.where != away && t.where != recalled {
 			return nil
 		}
 		o.returned(t, ctx, h.Aux, h.Addr, h.Flags&flagInCall != 0)

@@ -40,18 +40,25 @@ const noThread = 1 << 23
 // stand is a supervisor without guest: what peers tell it is all that happens.
 type stand struct {
 	*supervisor
-	others []*wire.Conn // the peers' ends
+	wires *wires
 }
 
-func newStand(t *testing.T, self coherence.NodeID, l *loop) *stand {
-	s := &stand{supervisor: &supervisor{self: self, loop: l, run: -1, log: io.Discard, epoch: 1, peers: map[coherence.NodeID]*wire.Conn{}}}
+// wires are the connections of a stand by the peer's number, used again by the
+// next one as long as they are open: their buffers are what a stand costs.
+type wires [3]struct{ ours, theirs *wire.Conn }
+
+func newStand(self coherence.NodeID, l *loop, w *wires) *stand {
+	s := &stand{&supervisor{self: self, loop: l, run: -1, log: io.Discard, epoch: 1, peers: map[coherence.NodeID]*wire.Conn{}}, w}
 	s.cfg.Spec.Nodes = 3
 	s.guest.Store(-1)
 	for n := range coherence.NodeID(3) {
-		if n != self {
-			ours, theirs := wire.Pipe(64 << 20)
-			s.peers[n], s.others = ours, append(s.others, theirs)
+		if n == self {
+			continue
 		}
+		if w[n].ours == nil {
+			w[n].ours, w[n].theirs = wire.Pipe(64 << 20)
+		}
+		s.peers[n] = w[n].ours
 	}
 	m := coherence.New(coherence.Config{Self: self, HoldBase: holdBase, HoldMax: holdMax, MaxPending: 64})
 	s.pager = pager.New(pager.Config{Memory: noMemory{}, Machine: m, Send: s.send, Unmapped: func(page) {}, Clock: sys.Monotonic})
@@ -61,8 +68,12 @@ func newStand(t *testing.T, self coherence.NodeID, l *loop) *stand {
 
 // spend lets the peers read what was sent to them, and returns how much it was.
 func (s *stand) spend() (bytes int) {
-	for _, c := range s.others {
-		c.Recv(func(h wire.Header, payload []byte) error {
+	for n := range s.wires {
+		if s.peers[coherence.NodeID(n)] == nil {
+			s.wires[n].ours = nil // closed, or never there
+			continue
+		}
+		s.wires[n].theirs.Recv(func(h wire.Header, payload []byte) error {
 			bytes += wire.HeaderSize + len(payload)
 			return nil
 		})
@@ -71,10 +82,8 @@ func (s *stand) spend() (bytes int) {
 }
 
 // standingOrigin is an origin with a thread in each place a remote can speak of.
-func standingOrigin(t *testing.T, l *loop, slots *guest.Slots) (*stand, *origin) {
-	s := newStand(t, coherence.Home, l)
-	s.peers[coherence.Home] = nil
-	delete(s.peers, coherence.Home)
+func standingOrigin(l *loop, w *wires, slots *guest.Slots) (*stand, *origin) {
+	s := newStand(coherence.Home, l, w)
 	o := newOrigin(s.supervisor)
 	s.role = o
 	o.proc = &guest.Process{PID: noThread, Pidfd: -1, Slots: slots}
@@ -199,14 +208,15 @@ func FuzzFrames(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(slots.Close)
+	var ofHome, ofRemote wires
 	f.Fuzz(func(t *testing.T, frames, acts []byte) {
 		frames = frames[:min(len(frames), 4096)]
-		s, o := standingOrigin(t, l, slots)
+		s, o := standingOrigin(l, &ofHome, slots)
 		s.take(t, &hostile{frames}, &hostile{acts}, o)
 		if n := len(o.stats.forwarded) + len(o.stats.wentHome); n > 1200 {
 			t.Errorf("remembers %d numbers of calls", n)
 		}
-		r := newStand(t, 2, l)
+		r := newStand(2, l, &ofRemote)
 		r.role = newRemote(r.supervisor)
 		r.take(t, &hostile{frames}, &hostile{acts}, nil)
 	})
@@ -225,7 +235,7 @@ func (s *stand) take(t *testing.T, in, acts *hostile, o *origin) {
 			from = 2 - s.self
 		}
 		if s.peers[from] == nil {
-			return
+			break
 		}
 		if err := s.frame(from, h, payload); err != nil {
 			s.giveUp(from, err)
@@ -240,6 +250,7 @@ func (s *stand) take(t *testing.T, in, acts *hostile, o *origin) {
 			t.Fatalf("%v is answered with %d bytes", h, sent)
 		}
 	}
+	s.spend()
 }
 
 func threadOf(o *origin, acts *hostile) *thread {

@@ -24,17 +24,24 @@ const (
 	logTimeout      = 200 * time.Millisecond
 )
 
-// refusals writes down who was not served.
+// refusals bounds what is written down.
 type refusals struct {
 	mu     sync.Mutex
 	minute time.Time
 	n      int
 }
 
-// note tells the system log of a caller who was refused. Without one nobody is
-// told but the caller.
-func (r *refusals) note(job string, who sys.Cred) {
-	if !r.room(time.Now()) {
+// refused are those of this process.
+var refused refusals
+
+func refuse(job string, who sys.Cred) {
+	Refused("user %d (pid %d) called job %s of user %d", who.UID, who.PID, job, os.Geteuid())
+}
+
+// Refused tells the system log whom this process has not served. Without one
+// nobody is told but the caller.
+func Refused(format string, a ...any) {
+	if !refused.room(time.Now()) {
 		return
 	}
 	c, err := net.DialTimeout("unixgram", systemLog, logTimeout)
@@ -43,8 +50,7 @@ func (r *refusals) note(job string, who sys.Cred) {
 	}
 	defer c.Close()
 	c.SetWriteDeadline(time.Now().Add(logTimeout))
-	fmt.Fprintf(c, "<%d>popcorn[%d]: refused: user %d (pid %d) called job %s of user %d", authpriv|notice, os.Getpid(), who.UID, who.PID,
-		job, os.Geteuid())
+	fmt.Fprintf(c, "<%d>popcorn[%d]: refused: %s", authpriv|notice, os.Getpid(), fmt.Sprintf(format, a...))
 }
 
 func (r *refusals) room(now time.Time) bool {

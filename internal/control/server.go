@@ -30,7 +30,6 @@ type Server struct {
 	ctx     context.Context // of every call; ends at the end of Close
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup // the acceptor and every connection
-	refused refusals
 
 	mu      sync.Mutex
 	closing bool
@@ -250,7 +249,7 @@ func (s *Server) allowed(c *net.UnixConn) error {
 		return fmt.Errorf("ask who calls: %w", err)
 	}
 	if uid := int(cred.UID); uid != 0 && uid != os.Geteuid() {
-		s.refused.note(s.entry.ID, cred)
+		refuse(s.entry.ID, cred)
 		return fmt.Errorf("user %d may not control a job of user %d: %w", uid, os.Geteuid(), ErrRefused)
 	}
 	return nil

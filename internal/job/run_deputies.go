@@ -141,7 +141,8 @@ func (l *launcher) expectDeputies(ctx context.Context, listener *wire.Listener, 
 			return fmt.Errorf("wait for %s: %w", l.absent(t), err)
 		}
 		if err != nil {
-			continue // whoever that was
+			stranger(me, err)
+			continue
 		}
 		nid := coherence.NodeID(peer.Node)
 		if int(nid) >= l.spec.Nodes || peer.Lane != deputyLane {

@@ -269,7 +269,8 @@ func (s *supervisor) acceptPeers(ctx context.Context, l *wire.Listener) error {
 			return fmt.Errorf("accept nodes: %w", err)
 		}
 		if err != nil {
-			continue // whoever that was
+			stranger(s.me, err)
+			continue
 		}
 		if old := s.peers[coherence.NodeID(hello.Node)]; old != nil {
 			old.Close()

@@ -2,10 +2,13 @@ package job
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
-	"time"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/guest"
@@ -177,54 +180,80 @@ func (h *hostile) payload(head wire.Header) []byte {
 	return b
 }
 
-// FuzzFrames tells an origin, and a remote, what other nodes may think of: frames
-// that are well-formed, with any contents. They may be refused, which loses the
-// node, and may end the job; nothing may panic, and little be remembered.
-func FuzzFrames(f *testing.F) {
-	f.Add([]byte{1, 7, 0, 0, 0, 0, 4, 0, 0, 4, 0}, []byte{0, 0})
-	for typ := range byte(24) {
-		for thread := range byte(9) {
-			for payload := range byte(6) {
-				f.Add([]byte{typ, 1, 0, 0, 0, thread + 2, 2, payload, 1, 1, 1, 1, 1, 1, 1, 1}, []byte{0})
-			}
-		}
-	}
-	l, err := newLoop()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(l.close)
-	l.each, l.before, l.signalled, l.expired = func() {}, func() {}, func() {}, func() {}
-	l.deadline = func() (time.Duration, bool) { return 0, false }
+// hostilities is what stands are made of.
+type hostilities struct {
+	loop             *loop
+	slots            *guest.Slots
+	ofHome, ofRemote wires
+}
+
+func newHostilities(t testing.TB) *hostilities {
+	h := &hostilities{loop: testLoop(t)}
 	fd, err := sys.Memfd("slots", 0)
 	if err == nil {
 		err = sys.Ftruncate(fd, 16<<20)
 	}
-	if err != nil {
-		f.Fatal(err)
+	if err == nil {
+		h.slots, err = guest.NewSlots(fd)
 	}
-	slots, err := guest.NewSlots(fd)
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
-	f.Cleanup(slots.Close)
-	var ofHome, ofRemote wires
-	f.Fuzz(func(t *testing.T, frames, acts []byte) {
-		frames = frames[:min(len(frames), 4096)]
-		s, o := standingOrigin(l, &ofHome, slots)
-		s.take(t, &hostile{frames}, &hostile{acts}, o)
-		if n := len(o.stats.forwarded) + len(o.stats.wentHome); n > 1200 {
-			t.Errorf("remembers %d numbers of calls", n)
+	t.Cleanup(h.slots.Close)
+	return h
+}
+
+// tell tells an origin, and a remote, what frames and acts say, and returns how
+// many frames that were. They may be refused, which loses the node, and may end
+// the job; nothing may panic, and little be remembered.
+func (h *hostilities) tell(t *testing.T, frames, acts []byte) (n int) {
+	s, o := standingOrigin(h.loop, &h.ofHome, h.slots)
+	n = s.take(t, &hostile{frames}, &hostile{acts}, o)
+	if n := len(o.stats.forwarded) + len(o.stats.wentHome); n > 1200 {
+		t.Errorf("remembers %d numbers of calls", n)
+	}
+	r := newStand(2, h.loop, &h.ofRemote)
+	r.role = newRemote(r.supervisor)
+	return n + r.take(t, &hostile{frames}, &hostile{acts}, nil)
+}
+
+// FuzzFrames tells supervisors what other nodes may think of: frames that are
+// well-formed, with any contents.
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte{1, 7, 0, 0, 0, 0, 4, 0, 0, 4, 0}, []byte{0, 0})
+	for typ := range byte(24) {
+		for thread := range byte(9) {
+			f.Add([]byte{typ, 1, 0, 0, 0, thread + 2, 2, thread % 6, 1, 1, 1, 1, 1, 1, 1, 1}, []byte{0})
 		}
-		r := newStand(2, l, &ofRemote)
-		r.role = newRemote(r.supervisor)
-		r.take(t, &hostile{frames}, &hostile{acts}, nil)
-	})
+	}
+	h := newHostilities(f)
+	f.Fuzz(func(t *testing.T, frames, acts []byte) { h.tell(t, frames[:min(len(frames), 4096)], acts) })
+}
+
+// TestRandomFrames is FuzzFrames without a guide, and so much faster.
+func TestRandomFrames(t *testing.T) {
+	want := 20_000
+	if os.Getenv("POPCORN_SOAK") != "" {
+		want = 10_000_000
+	}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	h := newHostilities(t)
+	script := make([]byte, 2048)
+	for told := 0; told < want; {
+		for i := range script {
+			script[i] = byte(random.Uint32())
+		}
+		told += h.tell(t, script[:1800], script[1800:])
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
 }
 
 // take handles frames until there are none or the supervisor gives up. Acts are
 // what happens in between at home: a call's end.
-func (s *stand) take(t *testing.T, in, acts *hostile, o *origin) {
+func (s *stand) take(t *testing.T, in, acts *hostile, o *origin) (n int) {
 	for len(in.b) > 0 && !s.loop.stopped {
 		from := coherence.NodeID(1)
 		h, payload := in.frame()
@@ -237,6 +266,7 @@ func (s *stand) take(t *testing.T, in, acts *hostile, o *origin) {
 		if s.peers[from] == nil {
 			break
 		}
+		n++
 		if err := s.frame(from, h, payload); err != nil {
 			s.giveUp(from, err)
 		}
@@ -251,6 +281,7 @@ func (s *stand) take(t *testing.T, in, acts *hostile, o *origin) {
 		}
 	}
 	s.spend()
+	return n
 }
 
 func threadOf(o *origin, acts *hostile) *thread {
@@ -258,4 +289,21 @@ func threadOf(o *origin, acts *hostile) *thread {
 		return nil
 	}
 	return o.threads[noThread+int(acts.byte())%9]
+}
+
+// TestFailureIsTold: home hears why a remote ends the job.
+func TestFailureIsTold(t *testing.T) {
+	var w wires
+	s := newStand(1, testLoop(t), &w)
+	s.role = newRemote(s.supervisor)
+	s.fail(fmt.Errorf("take thread 7: %w", sys.EAGAIN))
+	s.fail(errors.New("what follows from it"))
+	var heard []string
+	w[coherence.Home].theirs.Recv(func(h wire.Header, payload []byte) error {
+		heard = append(heard, fmt.Sprintf("%v %s", h.Type, payload))
+		return nil
+	})
+	if want := "gone take thread 7: resource temporarily unavailable"; len(heard) != 1 || heard[0] != want {
+		t.Errorf("home has heard %q, want %q", heard, want)
+	}
 }

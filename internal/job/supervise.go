@@ -345,6 +345,7 @@ func (s *supervisor) fail(err error) {
 	if s.failed == nil {
 		s.failed = err
 		s.logf("fail: %v", err)
+		s.send(coherence.Home, wire.Header{Type: wire.TGone}, []byte(err.Error())) // nothing at home itself
 	}
 	s.loop.stop()
 }

@@ -59,7 +59,7 @@ func TestOthersAreRefused(t *testing.T) {
 		n, err := log.Read(buf)
 		if want := "called job 0123abcd of user 0"; err != nil || !strings.HasPrefix(string(buf[:n]), "<85>popcorn[") ||
 			!strings.Contains(string(buf[:n]), "user 65534 (pid ") || !strings.HasSuffix(string(buf[:n]), want) {
-			t.Errorf("%s: system log has %q, %v", op, buf[:n], err)
+			t.Fatalf("%s: system log has %q, %v", op, buf[:n], err)
 		}
 	}
 	if moved := s.backend.(*fake).moved; len(moved) > 0 {

@@ -259,7 +259,7 @@ func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64) {
 		o.send(t.node, wire.Header{Type: wire.TCallResult, ID: uint64(t.tid), Addr: o.readClock(args[0])})
 		return
 	}
-	o.stats.forwarded[nr]++
+	count(o.stats.forwarded, nr, otherCalls)
 	t.to(calling)
 	t.call = c
 	o.begin(t, c) // a shadow in a stop of the whole process finds it afterwards

@@ -209,7 +209,7 @@ func newHostilities(t testing.TB) *hostilities {
 func (h *hostilities) tell(t *testing.T, frames, acts []byte) (n int) {
 	s, o := standingOrigin(h.loop, &h.ofHome, h.slots)
 	n = s.take(t, &hostile{frames}, &hostile{acts}, o)
-	if n := len(o.stats.forwarded) + len(o.stats.wentHome); n > 1200 {
+	if n := len(o.stats.forwarded) + len(o.stats.wentHome); n > 2*maxCounted+2+len(returnNames) {
 		t.Errorf("remembers %d numbers of calls", n)
 	}
 	r := newStand(2, h.loop, &h.ofRemote)
@@ -305,5 +305,17 @@ func TestFailureIsTold(t *testing.T) {
 	})
 	if want := "gone take thread 7: resource temporarily unavailable"; len(heard) != 1 || heard[0] != want {
 		t.Errorf("home has heard %q, want %q", heard, want)
+	}
+}
+
+// TestCountingIsBounded: numbers that a node makes up are not remembered for ever.
+func TestCountingIsBounded(t *testing.T) {
+	m := map[uint64]uint64{}
+	for nr := range uint64(5000) {
+		count(m, nr, otherCalls)
+		count(m, 1, otherCalls)
+	}
+	if len(m) != maxCounted+1 || m[1] != 5001 || m[otherCalls] != 5000-maxCounted {
+		t.Errorf("%d numbers, %d and %d", len(m), m[1], m[otherCalls])
 	}
 }

@@ -51,7 +51,9 @@ type stand struct {
 type wires [3]struct{ ours, theirs *wire.Conn }
 
 func newStand(self coherence.NodeID, l *loop, w *wires) *stand {
-	s := &stand{&supervisor{self: self, loop: l, run: -1, log: io.Discard, epoch: 1, peers: map[coherence.NodeID]*wire.Conn{}}, w}
+	s := &stand{&supervisor{self: self, loop: l, run: -1, log: io.Discard, epoch: 1, links: newLinks(wire.Hello{})}, w}
+	s.links.loop = l
+	s.links.gone = func(n coherence.NodeID, why error) { s.role.peerLost(n, why) }
 	s.cfg.Spec.Nodes = 3
 	s.guest.Store(-1)
 	for n := range coherence.NodeID(3) {
@@ -267,7 +269,7 @@ func (s *stand) take(t *testing.T, in, acts *hostile, o *origin) (n int) {
 			break
 		}
 		n++
-		if err := s.frame(from, h, payload); err != nil {
+		if err := s.supervisor.take(from, h, payload); err != nil {
 			s.giveUp(from, err)
 		}
 		s.settle()

@@ -24,6 +24,7 @@ type cluster struct {
 	t       *testing.T
 	lab     *lab.Lab
 	daemons map[string]*lab.Program // the last one, by host
+	binary  string                  // that the next one is started from
 	runs    int
 }
 
@@ -33,7 +34,15 @@ const clusterPatience = 30 * time.Second
 // newCluster forms a cluster as a person would: serve, token, join.
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, daemons: map[string]*lab.Program{}, lab: lab.New(t, n, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))}
+	return newClusterWith(t, n)
+}
+
+// newClusterWith is newCluster with hosts that have something more.
+func newClusterWith(t *testing.T, n int, more ...lab.Option) *cluster {
+	t.Helper()
+	more = append(more, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))
+	c := &cluster{t: t, lab: lab.New(t, n, more...), binary: "/usr/bin/popcorn",
+		daemons: map[string]*lab.Program{}}
 	for _, h := range c.lab.Hosts() {
 		h.WriteFile("/etc/popcorn/node.toml", []byte("allow_root = true\n"), 0o644)
 	}
@@ -55,7 +64,7 @@ func (c *cluster) serve(h *lab.Host, args ...string) {
 		c.t.Fatal(err)
 	}
 	defer out.Close()
-	cmd := h.Command(c.t.Context(), append([]string{"/usr/bin/popcorn"}, args...)...)
+	cmd := h.Command(c.t.Context(), append([]string{c.binary}, args...)...)
 	cmd.Stderr = out
 	if c.daemons[h.Name], err = h.Start(cmd); err != nil {
 		c.t.Fatalf("start daemon on %s: %v", h.Name, err)

@@ -85,11 +85,11 @@ var startJob = job.Run
 
 // run starts the program and ends with its exit code.
 func run(cmd *cobra.Command, f *runFlags, args []string) error {
-	spec, send, err := newSpec(cmd, f, args)
+	spec, deputies, err := newSpec(cmd, f, args)
 	if err != nil {
 		return ours(err)
 	}
-	code, err := startJob(cmd.Context(), spec, send)
+	code, err := startJob(cmd.Context(), spec, deputies)
 	if err != nil {
 		if code == 0 {
 			code = exitOurs
@@ -109,7 +109,7 @@ func ours(err error) error {
 	return &exitError{exitOurs, err}
 }
 
-func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send job.SendDeputy, err error) {
+func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, deputies job.Deputies, err error) {
 	if f.background {
 		return s, nil, errors.New("run -d is not there yet: run in the background with your shell's &")
 	}
@@ -130,7 +130,7 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 		return s, nil, err
 	}
 	settle(&s, set)
-	if send, err = f.placeOnHosts(cmd, &s); err != nil {
+	if deputies, err = f.placeOnHosts(cmd, &s); err != nil {
 		return s, nil, err
 	}
 	if set.On != nil {
@@ -146,7 +146,7 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send j
 	}
 	prog, err := lookUp(args)
 	s.Path, s.Argv = prog.path, prog.argv
-	return s, send, err
+	return s, deputies, err
 }
 
 func (f *runFlags) encrypts() (bool, error) {
@@ -160,7 +160,7 @@ func (f *runFlags) encrypts() (bool, error) {
 }
 
 // placeOnHosts does what --hosts and --hostfile ask for, if they are given.
-func (f *runFlags) placeOnHosts(cmd *cobra.Command, s *job.Spec) (job.SendDeputy, error) {
+func (f *runFlags) placeOnHosts(cmd *cobra.Command, s *job.Spec) (job.Deputies, error) {
 	list, err := f.hostList()
 	if err != nil || list == nil {
 		return nil, err

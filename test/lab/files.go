@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -40,6 +41,15 @@ func (h *Host) ReadFile(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s on host %s: %w", name, h.Name, err)
 	}
 	return data, nil
+}
+
+// FS is what is in the host's root, with what is mounted there.
+func (h *Host) FS() (fs.FS, error) {
+	m, err := h.running()
+	if err != nil {
+		return nil, err
+	}
+	return m.root.FS(), nil
 }
 
 // inRoot is an absolute path as os.Root wants it.

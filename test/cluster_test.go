@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,12 +22,22 @@ import (
 // cluster is hosts of a lab with a daemon each. The first is an ordinary machine;
 // the others have nothing but popcorn.
 type cluster struct {
-	t       *testing.T
-	lab     *lab.Lab
-	daemons map[string]*lab.Program // the last one, by host
-	binary  string                  // that the next one is started from
-	runs    int
+	t        *testing.T
+	lab      *lab.Lab
+	patience time.Duration           // what a command of ours may take
+	daemons  map[string]*lab.Program // the last one, by host
+	binary   string                  // that the next one is started from
 }
+
+// within is c for a subtest, which fails alone.
+func (c *cluster) within(t *testing.T) *cluster {
+	other := *c
+	other.t = t
+	return &other
+}
+
+// folders numbers those that programs run in.
+var folders atomic.Int32
 
 // clusterPatience bounds what a cluster does between programs.
 const clusterPatience = 30 * time.Second
@@ -34,14 +45,13 @@ const clusterPatience = 30 * time.Second
 // newCluster forms a cluster as a person would: serve, token, join.
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	return newClusterWith(t, n)
+	return formCluster(t, n, clusterPatience)
 }
 
-// newClusterWith is newCluster with hosts that have something more.
-func newClusterWith(t *testing.T, n int, more ...lab.Option) *cluster {
+func formCluster(t *testing.T, n int, patience time.Duration, options ...lab.Option) *cluster {
 	t.Helper()
-	more = append(more, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))
-	c := &cluster{t: t, lab: lab.New(t, n, more...), binary: "/usr/bin/popcorn",
+	options = append(options, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))
+	c := &cluster{t: t, lab: lab.New(t, n, options...), patience: patience, binary: "/usr/bin/popcorn",
 		daemons: map[string]*lab.Program{}}
 	for _, h := range c.lab.Hosts() {
 		h.WriteFile("/etc/popcorn/node.toml", []byte("allow_root = true\n"), 0o644)
@@ -69,7 +79,7 @@ func (c *cluster) serve(h *lab.Host, args ...string) {
 	if c.daemons[h.Name], err = h.Start(cmd); err != nil {
 		c.t.Fatalf("start daemon on %s: %v", h.Name, err)
 	}
-	for end := time.Now().Add(clusterPatience); ; time.Sleep(20 * time.Millisecond) { // nothing signals its readiness
+	for end := time.Now().Add(c.patience); ; time.Sleep(20 * time.Millisecond) { // nothing signals its readiness
 		if c.serving(h) {
 			return
 		}
@@ -88,7 +98,7 @@ func (c *cluster) serving(h *lab.Host) bool {
 
 // popcorn runs a command of ours on a host and returns what it printed.
 func (c *cluster) popcorn(h *lab.Host, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), clusterPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), c.patience)
 	defer cancel()
 	var errs bytes.Buffer
 	cmd := h.Command(ctx, append([]string{"/usr/bin/popcorn"}, args...)...)
@@ -113,12 +123,17 @@ func (c *cluster) must(h *lab.Host, args ...string) string {
 // where it is there.
 func (c *cluster) put(path string) string {
 	c.t.Helper()
+	return c.putOn(c.lab.Hosts()[0], path)
+}
+
+func (c *cluster) putOn(h *lab.Host, path string) string {
+	c.t.Helper()
 	fi, err := os.Stat(path)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	name := "/tmp/" + filepath.Base(path)
-	c.lab.Hosts()[0].WriteFile(name, must(os.ReadFile(path)), fi.Mode().Perm())
+	h.WriteFile(name, must(os.ReadFile(path)), fi.Mode().Perm())
 	return name
 }
 
@@ -126,11 +141,17 @@ func (c *cluster) put(path string) string {
 type away struct {
 	*lab.Program
 	out, errs *os.File
-	dir       string // where it runs, on the first host
+	dir       string // where it runs, on its host
 }
 
 // run starts program under popcorn run with flags on the first host.
 func (c *cluster) run(flags []string, program ...string) *away {
+	c.t.Helper()
+	return c.runOn(c.lab.Hosts()[0], nil, flags, program...)
+}
+
+// runOn is run on a host and with more environment.
+func (c *cluster) runOn(h *lab.Host, env, flags []string, program ...string) *away {
 	c.t.Helper()
 	dir := c.t.TempDir()
 	out, err1 := os.Create(filepath.Join(dir, "stdout"))
@@ -139,13 +160,11 @@ func (c *cluster) run(flags []string, program ...string) *away {
 		c.t.Fatal(err1, err2)
 	}
 	c.t.Cleanup(func() { out.Close(); errs.Close() })
-	h := c.lab.Hosts()[0]
-	c.runs++
-	there := fmt.Sprintf("/tmp/run%d", c.runs)
+	there := fmt.Sprintf("/tmp/run%d", folders.Add(1))
 	argv := []string{"/bin/sh", "-c", `mkdir "$0" && cd "$0" && exec "$@"`, there, "/usr/bin/popcorn", "run", "--stats", "/tmp/stats"}
 	cmd := h.Command(c.t.Context(), slices.Concat(argv, flags, []string{"--"}, program)...)
 	cmd.Stdout, cmd.Stderr = out, errs
-	cmd.Env = append(cmd.Env, fmt.Sprintf("POPCORN_TEST_NODES=%d", 1+strings.Count(flags[1], ",")+1))
+	cmd.Env = append(append(cmd.Env, env...), fmt.Sprintf("POPCORN_TEST_NODES=%d", 1+strings.Count(flags[1], ",")+1))
 	if v := os.Getenv("POPCORN_VERIFY"); v != "" {
 		cmd.Env = append(cmd.Env, "POPCORN_VERIFY="+v)
 	}
@@ -189,7 +208,7 @@ func (c *cluster) look() string {
 // onlyDaemons waits until a host has nothing of a job left.
 func (c *cluster) onlyDaemons(h *lab.Host) {
 	c.t.Helper()
-	for end := time.Now().Add(clusterPatience); ; time.Sleep(20 * time.Millisecond) { // nothing signals the end of a stranger
+	for end := time.Now().Add(c.patience); ; time.Sleep(20 * time.Millisecond) { // nothing signals the end of a stranger
 		list, err := h.Processes()
 		var rest []string
 		for _, p := range list {
@@ -500,7 +519,7 @@ func TestClusterRunKilled(t *testing.T) {
 func (c *cluster) until(h *lab.Host, where string) {
 	c.t.Helper()
 	fields := strings.Fields(where)
-	for end := time.Now().Add(clusterPatience); ; {
+	for end := time.Now().Add(c.patience); ; {
 		out, err := c.popcorn(h, "ps", "--threads")
 		for _, line := range strings.Split(out, "\n") {
 			if f := strings.Fields(line); containsAll(f, fields) {

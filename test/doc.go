@@ -17,7 +17,8 @@
 //     away, and that those who claim to test one really make it there.
 //   - core_test.go looks into core dumps.
 //   - wronguse_test.go uses it wrongly.
-//   - hosts_test.go runs jobs on hosts made by package lab.
+//   - hosts_test.go runs jobs on hosts made by package lab, cluster_test.go on
+//     several with daemons, virtual_test.go on some that have other kernels.
 //
 // Every command runs natively once and then in each [variant]. Standard output
 // and exit code must be equal. A run that does not end in time is diagnosed
@@ -45,6 +46,8 @@
 //   - POPCORN_SOAK=1 uses full sizes, rounds and repetitions; 2 the longest.
 //   - POPCORN_TEST_FOREIGN=N in a variant has nodes from N on take the origin for
 //     another machine.
+//   - POPCORN_TEST_NO_VM=1 skips what needs virtual machines; POPCORN_TEST_BY_HAND=1
+//     has TestVirtualByHand keep some for people.
 //   - POPCORN_TEST_SEED repeats the random choices of an earlier run.
 //
 // It does not test packages from the inside, nor the grammar of the command

@@ -66,6 +66,9 @@ func (r *running) processes() []process {
 }
 
 func (r *running) owns(p process) bool {
+	if b := r.beside; b != nil && (p.pid == b.cmd.Process.Pid || b.marks(p.pid)) {
+		return false
+	}
 	if p.ppid == os.Getpid() && p.pid != r.cmd.Process.Pid {
 		if p.state == "Z" {
 			syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil) // an orphan's remains are ours to bury
@@ -76,10 +79,14 @@ func (r *running) owns(p process) bool {
 	if p.state == "Z" || p.state == "X" {
 		return false
 	}
-	environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
+	return p.ours || r.marks(p.pid)
+}
+
+// marks tells whether a process has this run's mark in its environment.
+func (r *running) marks(pid int) bool {
+	environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	mark := []byte("POPCORN_TEST_ID=" + r.id)
-	return p.ours || slices.ContainsFunc(bytes.Split(environ, []byte{0}),
-		func(e []byte) bool { return bytes.Equal(e, mark) })
+	return slices.ContainsFunc(bytes.Split(environ, []byte{0}), func(e []byte) bool { return bytes.Equal(e, mark) })
 }
 
 // files lists what is left in the runtime directory.

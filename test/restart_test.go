@@ -45,7 +45,7 @@ func (c *cluster) endDaemon(h *lab.Host, sig syscall.Signal) {
 // gives what it gives natively, and its deputy is the one it began with.
 func TestDaemonsAreReplaced(t *testing.T) {
 	next := newer(t)
-	c := newClusterWith(t, 2, lab.File("/usr/bin/popcorn-next", next))
+	c := formCluster(t, 2, clusterPatience, lab.File("/usr/bin/popcorn-next", next))
 	a, b := c.lab.Host("a"), c.lab.Host("b")
 	c.must(a, "completion", "bash") // it runs
 	if out, err := a.Command(t.Context(), "mkfifo", "/tmp/in").CombinedOutput(); err != nil {

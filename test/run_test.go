@@ -55,6 +55,7 @@ type running struct {
 	deadline       time.Duration
 	done           chan struct{} // closed when the first process was reaped
 	collect        []string
+	beside         *running // another that goes on, nil for none
 }
 
 var runs atomic.Int64

@@ -172,6 +172,10 @@ func (b *fakeBackend) Pause(context.Context) error {
 	return nil
 }
 
+func (b *fakeBackend) Detach(context.Context) error {
+	return fmt.Errorf("let program go: %w", control.ErrRefused)
+}
+
 func (b *fakeBackend) Resume(context.Context) error {
 	b.info.State = control.StateRunning
 	return nil

@@ -15,6 +15,8 @@ type Backend interface {
 	Migrate(ctx context.Context, tids []int, node int, wait bool) error
 	// Kill sends the signal with number sig to the whole job.
 	Kill(ctx context.Context, sig int) error
+	// Detach brings everything home and lets the program go.
+	Detach(ctx context.Context) error
 	Pause(ctx context.Context) error
 	Resume(ctx context.Context) error
 	// Inspect returns everything known about the job, one JSON document.

@@ -75,6 +75,11 @@ func (c *Client) Inspect(ctx context.Context) (json.RawMessage, error) {
 	return raw, err
 }
 
+// Detach has a program that was attached to brought home and let go.
+func (c *Client) Detach(ctx context.Context) error {
+	return c.call(ctx, request{Op: opDetach}, nil)
+}
+
 // Wait returns the program's exit code when it has ended.
 func (c *Client) Wait(ctx context.Context) (int, error) {
 	var code int

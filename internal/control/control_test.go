@@ -53,6 +53,7 @@ func (f *fake) Migrate(ctx context.Context, tids []int, node int, wait bool) err
 }
 func (f *fake) Kill(_ context.Context, sig int) error { return f.note("kill %d", sig) }
 func (f *fake) Pause(context.Context) error           { return f.note("pause") }
+func (f *fake) Detach(context.Context) error          { return f.note("detach") }
 func (f *fake) Resume(context.Context) error          { return f.note("resume") }
 func (f *fake) Inspect(context.Context) (json.RawMessage, error) {
 	return json.RawMessage(`{"big":"` + strings.Repeat("x", 1<<20) + `"}`), nil
@@ -115,12 +116,12 @@ func TestCalls(t *testing.T) {
 	}
 	steps := []error{
 		c.Migrate(ctx, []int{7, 8}, 1, true), c.Migrate(ctx, nil, 0, false),
-		c.Kill(ctx, 15), c.Pause(ctx), c.Resume(ctx),
+		c.Kill(ctx, 15), c.Pause(ctx), c.Resume(ctx), c.Detach(ctx),
 	}
 	if err := errors.Join(steps...); err != nil {
 		t.Error(err)
 	}
-	want := []string{"migrate [7 8] 1 true", "migrate [] 0 false", "kill 15", "pause", "resume"}
+	want := []string{"migrate [7 8] 1 true", "migrate [] 0 false", "kill 15", "pause", "resume", "detach"}
 	if !slices.Equal(f.moved, want) {
 		t.Errorf("backend saw %q, want %q", f.moved, want)
 	}

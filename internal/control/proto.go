@@ -27,6 +27,7 @@ const (
 	opInfo    = "info"
 	opMigrate = "migrate"
 	opKill    = "kill"
+	opDetach  = "detach"
 	opPause   = "pause"
 	opResume  = "resume"
 	opInspect = "inspect"

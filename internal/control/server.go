@@ -229,6 +229,8 @@ func (s *Server) dispatch(ctx context.Context, req request) (any, error) {
 		return nil, b.Migrate(ctx, req.TIDs, req.Node, req.Wait)
 	case opKill:
 		return nil, b.Kill(ctx, req.Sig)
+	case opDetach:
+		return nil, b.Detach(ctx)
 	case opPause:
 		return nil, b.Pause(ctx)
 	case opResume:

@@ -57,6 +57,7 @@ const (
 	slotNumber  = 8
 	slotArgs    = 16
 	slotResult  = 64
+	slotMask    = 72
 )
 
 // Slots is the memory through which shadows and the butler get their commands:
@@ -147,6 +148,10 @@ func (s *Slots) await(i int, d time.Duration) bool {
 	}
 	sys.FutexWait((*uint32)(unsafe.Pointer(&s.mem[i*slotSize+slotDone])), 0, d)
 	return w.Load() != 0
+}
+
+func (s *Slots) mask(i int) uint64 {
+	return binary.LittleEndian.Uint64(s.mem[i*slotSize+slotMask:])
 }
 
 func (s *Slots) result(i int) uint64 {

@@ -7,6 +7,7 @@
 #   8  u64 number    system call number
 #  16  u64 args[6]
 #  64  u64 result    written by the butler only
+#  72  u64 mask      of the shadow, while it knocks
 #
 # rbx holds the slot's address throughout: the kernel preserves it.
 	.intel_syntax noprefix
@@ -50,7 +51,11 @@ batch_done:
 	int3
 
 # The shadow: waits for a forwarded call, makes it, rings the doorbell with the
-# result. The doorbell is caught by the filter and answered by the supervisor.
+# result. The doorbell is caught by the filter and answered by the supervisor with
+# 0. In a program without our filter nobody hears it (ENOSYS): there the shadow
+# knocks, by a trap. A blocked SIGTRAP would be unblocked by the kernel and lose its
+# handler (force_sig_info_to_task, kernel/signal.c), so it is unblocked before; the
+# supervisor puts the mask back that is left in the slot.
 	.globl shadow
 shadow:
 	mov	eax, [rbx]
@@ -78,6 +83,7 @@ shadow_call:
 	syscall
 	.globl shadow_called
 shadow_called:
+	mov	r12, rax
 	mov	rsi, rax
 	mov	rdi, rbx
 	.globl shadow_ring
@@ -86,7 +92,22 @@ shadow_ring:
 	syscall
 	.globl shadow_rung
 shadow_rung:
+	test	eax, eax
+	jz	shadow
+	mov	eax, 14
+	mov	edi, 1
+	lea	rsi, [rip+trap_set]
+	lea	rdx, [rbx+72]
+	mov	r10d, 8
+	syscall
+	.globl shadow_knock
+shadow_knock:
+	int3
+	.globl shadow_knocked
+shadow_knocked:
 	jmp	shadow
+trap_set:
+	.quad	0x10
 
 # The butler: as the shadow, but answers in the slot, for a supervisor that
 # waits for it.

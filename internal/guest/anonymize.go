@@ -60,7 +60,11 @@ func (p *Process) anonymize(m vm.Mapping, stopped bool) error {
 
 // stage makes anonymous memory for r at the stage and fills it from address from.
 func (p *Process) stage(r vm.Range, from vm.Addr) error {
-	const flags = sys.MAP_PRIVATE | sys.MAP_ANONYMOUS | sys.MAP_FIXED | sys.MAP_NORESERVE
+	return p.stageAs(r, from, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|sys.MAP_FIXED|sys.MAP_NORESERVE)
+}
+
+// stageAs is stage with the flags of the mapping.
+func (p *Process) stageAs(r vm.Range, from vm.Addr, flags uint64) error {
 	if r.Size() > uint64(filesBase-StageBase) {
 		return fmt.Errorf("copy %d bytes: %w", r.Size(), sys.ENOMEM)
 	}
@@ -135,7 +139,7 @@ func (p *Process) DropRseq(tid int, c sys.RseqConfig) error {
 // Forget drops what belongs to the program that an exec has replaced.
 func (p *Process) Forget() {
 	p.dropSlots()
-	p.files = files{}
+	p.files, p.droppables = files{}, nil
 	p.Butler, p.Holder = 0, 0
 }
 

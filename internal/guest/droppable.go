@@ -63,6 +63,7 @@ func (p *Process) keep(m vm.Mapping) error {
 	if err := p.unstage(m.Range, m.Prot); err != nil {
 		return err
 	}
+	p.droppables = append(p.droppables, m.Range)
 	return p.WipeOnFork(m.Range)
 }
 

@@ -39,7 +39,9 @@ func restFilter(numbers []int) ([]bpf.RawInstruction, error) {
 // not wait for pages. None of them is a stop for the tracer: child processes
 // inherit the filter and have none. The numbers are tested before anything else is loaded: then the kernel
 // caches that the others are allowed (seccomp_cache_prepare, kernel/seccomp.c).
-func homeFilter() ([]bpf.RawInstruction, error) {
+func homeFilter() ([]bpf.RawInstruction, error) { return homeFilterAsm().assemble() }
+
+func homeFilterAsm() *filterAsm {
 	f := newFilterAsm()
 	f.load(dataArch)
 	f.retIf(bpf.JumpNotEqual, auditArch, sys.SECCOMP_RET_ALLOW)
@@ -88,7 +90,7 @@ func homeFilter() ([]bpf.RawInstruction, error) {
 	f.label("unless agent")
 	f.unlessAgent()
 	f.ret(sys.SECCOMP_RET_USER_NOTIF)
-	return f.assemble()
+	return f
 }
 
 // holdingFutexOps: WAKE_OP, LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI,

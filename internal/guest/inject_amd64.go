@@ -46,7 +46,7 @@ func (p *Process) Call(tid int, nr uint64, args ...uint64) (uint64, error) {
 	return ret, nil
 }
 
-// BootCall is Call before the agent is there: it uses the system call
+// BootCall is Call when the agent is not there, or is to go: it uses the system call
 // instruction every x86-64 vDSO has for its fallbacks.
 func (p *Process) BootCall(tid int, nr uint64, args ...uint64) (uint64, error) {
 	site, err := p.vdsoSyscall()
@@ -66,13 +66,31 @@ func (p *Process) BootCall(tid int, nr uint64, args ...uint64) (uint64, error) {
 		err := sys.GetRegs(tid, r)
 		return r.Rax, err
 	})
+	if err == nil {
+		err = p.standInSignals(tid)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("inject first system call %d into thread %d: %w", nr, tid, err)
+		return 0, fmt.Errorf("inject system call %d into thread %d by its vDSO: %w", nr, tid, err)
 	}
 	if err := errnoOf(ret); err != nil {
 		return 0, fmt.Errorf("system call %d in thread %d: %w", nr, tid, err)
 	}
 	return ret, nil
+}
+
+// standInSignals takes a stopped thread to where the kernel looks for signals, with
+// the registers it has. Only there is a call made again that a stop had interrupted
+// (arch_do_signal_or_restart, arch/x86/kernel/signal.c); a thread that stands at the
+// exit of another call would return the kernel's own code for it to user space.
+func (p *Process) standInSignals(tid int) error {
+	if err := errors.Join(sys.Interrupt(tid), sys.Cont(tid, 0)); err != nil {
+		return err
+	}
+	status, err := p.tracer.WaitStop(tid)
+	if err == nil && sys.StopEvent(status) != sys.EVENT_STOP {
+		err = fmt.Errorf("thread stopped with status %#x", uint32(status))
+	}
+	return err
 }
 
 // diverted runs f with the thread's registers and restores them and the signal mask.

@@ -50,6 +50,17 @@ func (r preader) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
+// statusField is a line of a thread's status file (proc(5)), empty when it is gone.
+func statusField(pid, tid int, name string) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", pid, tid))
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
 // Locks tells whether any memory of the process is locked (mlock(2)), which
 // refuses to be dropped; true when it cannot be known.
 func (p *Process) Locks() bool {

@@ -34,9 +34,10 @@ type Process struct {
 	// butlerGone: it has ended, or is about to.
 	butlerGone bool
 	// strayTrap: a SIGTRAP that somebody sent came while a call was injected.
-	strayTrap bool
-	errands   errands
-	files     files
+	strayTrap  bool
+	errands    errands
+	files      files
+	droppables []vm.Range // memory that KeepAll has made ordinary
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes

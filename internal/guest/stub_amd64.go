@@ -2,10 +2,12 @@ package guest
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 )
 
-const emX8664 = 62
+// ELFMachine is the instruction set of guests.
+const ELFMachine = elf.EM_X86_64
 
 // stubELF is a whole static executable of one page: ELF header, program headers
 // and the agent's code, which stands at the same address as in every guest. Its
@@ -27,7 +29,7 @@ func stubELF() []byte {
 	var b bytes.Buffer
 	le := binary.LittleEndian
 	binary.Write(&b, le, header{
-		Ident: [16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, Type: 2, Machine: emX8664, Version: 1,
+		Ident: [16]byte{0x7f, 'E', 'L', 'F', 2, 1, 1}, Type: 2, Machine: uint16(ELFMachine), Version: 1,
 		Entry: label(offPause), Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2, Shentsize: 64,
 	})
 	binary.Write(&b, le, segment{Type: 1, Flags: 5, Vaddr: uint64(AgentBase), Paddr: uint64(AgentBase),

@@ -25,6 +25,8 @@ type Tracer struct {
 	ack  *sys.EventFD // no channel: waking a goroutine takes several threads
 	quit atomic.Bool
 	done chan struct{}
+	// abandoned: Close does not wait for the goroutine.
+	abandoned bool
 	// early holds what WaitStop met of other kinds.
 	early []Event
 }
@@ -64,10 +66,17 @@ func (t *Tracer) wait() {
 // Kick makes the waiting goroutine look again, after a child has been started.
 func (t *Tracer) Kick() { t.ack.Signal() }
 
+// Abandon is for tracees that are let go, of which no wait is told: Close leaves
+// the goroutine, and its descriptors, to the end of this process.
+func (t *Tracer) Abandon() { t.abandoned = true }
+
 // Close ends the waiting goroutine. All children must have been reaped.
 func (t *Tracer) Close() {
 	t.quit.Store(true)
 	t.ack.Signal()
+	if t.abandoned {
+		return
+	}
 	<-t.done
 	t.bell.Close()
 	t.ack.Close()

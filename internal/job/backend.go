@@ -165,6 +165,7 @@ type inspection struct {
 	Supervisors []processInfo  `json:"supervisors"`
 	Stubs       []processInfo  `json:"stubs"`
 	Distributed bool           `json:"distributed"`
+	Attached    bool           `json:"attached"`
 	Where       []threadDetail `json:"whereabouts"`
 	Memory      []string       `json:"memory_waits"`
 	Stats       statsDocument  `json:"stats"`
@@ -193,7 +194,7 @@ func (b *backend) Inspect(ctx context.Context) (json.RawMessage, error) {
 }
 
 func (o *origin) inspect() inspection {
-	in := inspection{Info: o.info(), RunPID: o.cfg.RunPID, Distributed: o.distributed, Stats: o.document()}
+	in := inspection{Info: o.info(), RunPID: o.cfg.RunPID, Distributed: o.distributed, Attached: o.attached(), Stats: o.document()}
 	if o.pager != nil {
 		in.Memory = o.pager.Machine().Busy()
 	}
@@ -222,6 +223,13 @@ func (b *backend) Wait(ctx context.Context) (int, error) {
 			reply(o.code, nil)
 			return
 		}
-		o.ending = append(o.ending, func(code int) { reply(code, nil) })
+		o.ending = append(o.ending, func(code int, err error) { reply(code, err) })
 	})
+}
+
+func (b *backend) Detach(ctx context.Context) error {
+	_, err := ask(ctx, b, func(o *origin, reply func(nothing, error)) {
+		o.detach(func(err error) { reply(nothing{}, err) })
+	})
+	return err
 }

@@ -40,17 +40,7 @@ func (o *origin) notified(events uint32) {
 		sys.NotifContinue(o.listener, n.ID)
 		return
 	}
-	if followed[n.Nr] {
-		o.follow(t, n)
-		return
-	}
-	o.addressCall(n.Nr, n.Args, func(ret uint64, handled bool) {
-		if !handled {
-			sys.NotifContinue(o.listener, n.ID)
-			return
-		}
-		o.answer(n.ID, ret)
-	})
+	o.beforeCall(t, n.Nr, n.Args, &notifiedCall{o, t, n.Nr, n.ID})
 }
 
 // answer gives a notification its result. The caller may be gone.

@@ -123,6 +123,7 @@ func (o *origin) withoutRseq(t *thread, f func(error)) {
 			return
 		}
 		o.populate([]run{area})
+		t.rseq = c
 		f(o.proc.DropRseq(t.tid, c))
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"time"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/sys"
@@ -75,7 +76,7 @@ func deputize(c deputyConfig, stop <-chan os.Signal) error {
 		t.say(0, fromSupervisor{Error: fmt.Sprintf("node %d: start supervisor: %v", c.Node.Node, err)})
 		return err
 	}
-	l := newLauncher(Spec{Nodes: 1})
+	l := newLauncher(Spec{Nodes: 1, Attach: c.Node.Spec.Attach})
 	l.nodes[0] = &child{post: s, nid: c.Node.Node}
 	defer l.close()
 	l.listenTo(l.nodes[0])
@@ -105,7 +106,7 @@ func callRun(c deputyConfig) (*talk, error) {
 // order is what run said; that nothing will come any more is one too.
 func order(text []byte, err error) (m fromRun) {
 	if err != nil || decodeWord(text, &m) != nil {
-		return fromRun{Quit: true}
+		return fromRun{Quit: true, Lost: true}
 	}
 	return m
 }
@@ -113,13 +114,20 @@ func order(text []byte, err error) (m fromRun) {
 // relay passes words on until run is gone, says it is over, or the supervisor ends.
 func (l *launcher) relay(t *talk, orders <-chan fromRun, stop <-chan os.Signal) {
 	asked := false
+	var late <-chan time.Time
 	for {
 		select {
 		case m := <-orders:
-			if m.Quit {
+			switch {
+			case m.Lost && l.spec.Attach != 0: // home lets the program go, which ends the supervisor here
+				late = time.After(letGoPatience)
+			case m.Quit:
 				return
+			default:
+				l.nodes[0].send(m)
 			}
-			l.nodes[0].send(m)
+		case <-late:
+			return
 		case p := <-l.packets:
 			if !l.passOn(t, p) {
 				return

@@ -53,12 +53,15 @@ func (o *origin) distribute(t *thread, f func(error)) {
 	o.starting = true
 	o.stopWorld(func() {
 		err := o.distributeNow(t)
+		if err != nil && o.attached() {
+			o.undistribute()
+		}
 		o.starting = false
 		o.distributed = err == nil
 		if err != nil {
 			o.logf("distribute: %v", err)
 			err = fmt.Errorf("prepare program for having threads away: %w", err)
-			if !errors.Is(err, control.ErrNoSuchThread) && !errors.Is(err, sys.ESRCH) {
+			if !o.attached() && !errors.Is(err, control.ErrNoSuchThread) && !errors.Is(err, sys.ESRCH) {
 				o.cannot = err // half of it is there: the next try would fail for that
 			}
 		}
@@ -74,7 +77,12 @@ func (o *origin) distributeNow(t *thread) error {
 	if t = o.usable(t); t == nil {
 		return fmt.Errorf("all threads are ending: %w", control.ErrNoSuchThread)
 	}
-	h, err := o.proc.Distribute(t.tid, o.listener >= 0)
+	if o.attached() {
+		if err := o.bind(); err != nil {
+			return err
+		}
+	}
+	h, err := o.proc.Distribute(t.tid, o.listener >= 0 || o.attached())
 	if err != nil {
 		return err
 	}
@@ -89,8 +97,11 @@ func (o *origin) distributeNow(t *thread) error {
 		}
 	}
 	o.report(fromSupervisor{Keep: true}, keep...)
-	if main := o.threads[o.proc.PID]; main != nil && main.callable() && main.cleartid == 0 {
-		o.learnTidAddress(main)
+	if main := o.threads[o.proc.PID]; main != nil && main.cleartid == 0 {
+		main.unasked = true
+	}
+	for _, t := range o.threads {
+		o.askTidAddress(t)
 	}
 	if err := o.proc.AnonymizeAll(); err != nil {
 		return err

@@ -75,6 +75,7 @@ func (o *origin) part(n coherence.NodeID) {
 	st.failed, st.joined = fmt.Errorf("%s has been emptied", o.cfg.Spec.nodeTitle(int(n))), false
 	o.send(n, wire.Header{Type: wire.TStats})
 	o.send(n, wire.Header{Type: wire.TBye})
+	o.whenAlone()
 }
 
 // closed tells why no thread may go to the node, nil when it may.

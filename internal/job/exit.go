@@ -16,7 +16,7 @@ import (
 // no faults: what its kernel part will write must be at home, and stay. When the
 // whole process dies nobody will read that, and nothing may keep it from dying.
 func (o *origin) exiting(t *thread) {
-	t.exiting = true
+	t.exiting, t.caught = true, nil
 	o.releaseFork(t)
 	if !o.distributed || o.butlerEnds {
 		o.resume0(t)

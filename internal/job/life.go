@@ -147,84 +147,6 @@ func (o *origin) trapped(t *thread) {
 	o.resume(t, 0)
 }
 
-// followed is the calls that wait for pages, and whose end must be seen: those
-// that copy the address space, and futex operations.
-var followed = map[int]bool{sys.SYS_CLONE: true, sys.SYS_CLONE3: true, sys.SYS_FORK: true, sys.SYS_FUTEX: true}
-
-// follow handles the notification of a followed call: t is stopped before it,
-// and when the pages are here steps through it, which notifies once more.
-func (o *origin) follow(t *thread, n sys.Notif) {
-	if t.forkHold != 0 || t.futex != nil {
-		sys.NotifContinue(o.listener, n.ID)
-		return
-	}
-	if n.Nr != sys.SYS_CLONE3 {
-		o.stopBefore(t, n, writtenByClone(n))
-		return
-	}
-	// The arguments are in memory.
-	o.peek(vm.Addr(n.Args[0]), cloneArgsSize, func(b []byte, err error) {
-		if err != nil || binary.LittleEndian.Uint64(b)&cloneVM != 0 {
-			sys.NotifContinue(o.listener, n.ID)
-			return
-		}
-		o.stopBefore(t, n, writtenByClone3(b))
-	})
-}
-
-// Flags of clone(2), and the part of struct clone_args that is of interest: flags,
-// pidfd, child_tid, parent_tid.
-const (
-	cloneVM           = 0x100
-	clonePidfd        = 0x1000
-	cloneParentSetTID = 0x100000
-	cloneArgsSize     = 32
-)
-
-// writtenByClone is what the kernel writes in the parent's memory before the child
-// runs, while that memory is held for it to be copied.
-func writtenByClone(n sys.Notif) []run {
-	if n.Nr == sys.SYS_CLONE && n.Args[0]&(clonePidfd|cloneParentSetTID) != 0 {
-		return []run{pagesOf(n.Args[2])}
-	}
-	return nil
-}
-
-func writtenByClone3(args []byte) (runs []run) {
-	flags := binary.LittleEndian.Uint64(args)
-	if flags&clonePidfd != 0 {
-		runs = append(runs, pagesOf(binary.LittleEndian.Uint64(args[8:])))
-	}
-	if flags&cloneParentSetTID != 0 {
-		runs = append(runs, pagesOf(binary.LittleEndian.Uint64(args[24:])))
-	}
-	return runs
-}
-
-// pagesOf is the pages of an int at a.
-func pagesOf(a uint64) run {
-	return vm.Range{Start: vm.Addr(a), End: vm.Addr(a) + 4}.Pages()
-}
-
-// stopBefore stops t, which waits in a notification, as if before its call. The
-// interrupt comes first, so that t does not run on with the answer.
-func (o *origin) stopBefore(t *thread, n sys.Notif, written []run) {
-	o.interrupt(t, func() {
-		if !again(t.tid, uint64(n.Nr)) || t.where != atHome {
-			if t.where != leaving { // it makes the call again wherever it goes
-				o.resume(t, 0)
-			}
-			return
-		}
-		if runs := futexPages(uint64(n.Nr), n.Args); runs != nil {
-			o.futexAtHome(t, runs)
-			return
-		}
-		o.copiesMemory(t, written)
-	})
-	sys.NotifSend(o.listener, n.ID, 0, sys.Errno(-restartNoIntr))
-}
-
 // again makes a stopped thread that was answered restartNoIntr begin its call nr
 // again; false when it stands elsewhere.
 func again(tid int, nr uint64) bool {
@@ -271,19 +193,25 @@ func (o *origin) futexAtHome(t *thread, runs []run) {
 }
 
 // stepped handles the entry or exit stop of a system call that t is followed
-// through: an errand at home, a fork, an exec.
+// through: an errand at home, a fork, an exec, or any call of a thread at home
+// when the program has no filter.
 func (o *origin) stepped(t *thread) {
+	at, err := sys.GetSyscallStop(t.tid)
+	if err != nil {
+		return // it is dying
+	}
+	if at.Entry {
+		t.inside = true
+		if !o.catch(t, at) {
+			o.stepOn(t)
+		}
+		return
+	}
 	var r sys.Regs
 	if err := sys.GetRegs(t.tid, &r); err != nil {
 		return
 	}
-	const entry = -int64(sys.ENOSYS) // what rax holds before the call
-	if int64(r.Rax) == entry && !t.entered {
-		t.entered, t.inside = true, true
-		o.stepOn(t)
-		return
-	}
-	t.entered = false
+	o.askTidAddress(t)
 	o.releaseFork(t)
 	if t.futex != nil {
 		o.futexDone(t, &r)
@@ -309,7 +237,7 @@ func (o *origin) stepped(t *thread) {
 
 // stepOn goes from a call's entry to its exit.
 func (o *origin) stepOn(t *thread) {
-	if o.putOff(t, func() { o.stepOn(t) }) {
+	if o.putOff(t, func() { o.stepOn(t) }) || o.released(t, 0) {
 		return
 	}
 	t.stopped = false
@@ -366,6 +294,9 @@ func (o *origin) execed(t *thread) {
 		}
 	}
 	o.resetMemory()
+	if o.attached() {
+		o.loosen(t)
+	}
 	fresh := &thread{tid: t.tid, place: place, proposed: -1, stopped: true, execing: true, born: true}
 	o.threads[t.tid] = fresh
 	if err := o.proc.Reopen(); err != nil {
@@ -389,11 +320,7 @@ func (o *origin) resetMemory() {
 	if !o.distributed {
 		return
 	}
-	o.distributed = false
-	o.butler, o.holder, o.butlerEnds = 0, 0, false
-	o.loop.remove(o.uffd.FD())
-	o.uffd.Close()
-	o.uffd, o.pager, o.mem = nil, nil, nil
+	o.forgetMemory()
 	o.proc.Forget()
 	o.epoch++
 	for n, st := range o.nodes {
@@ -407,6 +334,15 @@ func (o *origin) resetMemory() {
 			f(errExeced)
 		}
 	}
+}
+
+// forgetMemory gives up the hand on the program's memory.
+func (o *origin) forgetMemory() {
+	o.distributed = false
+	o.butler, o.holder, o.butlerEnds = 0, 0, false
+	o.loop.remove(o.uffd.FD())
+	o.uffd.Close()
+	o.uffd, o.pager, o.mem = nil, nil, nil
 }
 
 var errExeced = errors.New("the program executed another")

@@ -29,6 +29,7 @@ func (o *origin) nodeLost(n coherence.NodeID, why error) {
 	for _, f := range waiting {
 		f(st.failed)
 	}
+	o.whenAlone()
 }
 
 // unreachable handles that node from has lost node n, from which it may wait for a

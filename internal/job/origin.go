@@ -45,10 +45,15 @@ type origin struct {
 	stats       *stats
 	started     time.Time
 	server      *control.Server
-	ending      []func(code int)
+	ending      []func(code int, err error)
 	code        int
 	butlerEnds  bool
 	core        coreDump
+	// Of a program that was attached to:
+	catcher   *guest.Catcher
+	detaching []func(error) // who waits for it to be let go
+	calm      bool          // nobody else has anything of it any more
+	letting   bool          // threads are let go instead of resumed
 }
 
 // nodeState is what the origin knows of a remote.
@@ -80,6 +85,9 @@ func (o *origin) start() (err error) {
 	spec := &o.cfg.Spec
 	if o.abi, err = syscalls.ParseABI(spec.ABI); err != nil {
 		return err
+	}
+	if o.attached() {
+		return o.startAttached()
 	}
 	o.proc, err = guest.Start(o.tracer, sys.SpawnAttr{Argv: spec.Argv, Env: o.baseline().Environment(spec.Env), Dir: spec.Dir,
 		Files: o.cfg.Files, Pgid: o.cfg.Pgid, Pdeathsig: sys.SIGKILL})
@@ -163,10 +171,14 @@ func (o *origin) count(n coherence.NodeID) int {
 // resume lets a stopped thread run on, delivering sig. A thread on an errand is
 // stopped again at the end of its next system call.
 func (o *origin) resume(t *thread, sig sys.Signal) {
-	if !t.stopped || o.putOff(t, func() { o.resume(t, sig) }) {
+	if !t.stopped {
 		return
 	}
-	t.stopped, t.group = false, false
+	t.bears = sig
+	if o.putOff(t, func() { o.resume(t, sig) }) || o.released(t, sig) {
+		return
+	}
+	t.stopped, t.group, t.bears = false, false, 0
 	if len(t.onStop) > 0 {
 		// Every stop takes a pending interrupt with it (ptrace_stop, kernel/signal.c).
 		sys.Interrupt(t.tid)
@@ -181,10 +193,9 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 		// a step beyond it would be dangerous, see mayStep.
 		t.single = true
 		err = sys.SingleStep(t.tid, sig)
-	case t.errand || t.forkHold != 0 || t.execing:
+	case t.errand || t.forkHold != 0 || t.execing || o.catches(t):
 		err = sys.SyscallStep(t.tid, sig)
 	default:
-		t.entered = false // its exit will not be seen
 		err = sys.Cont(t.tid, sig)
 	}
 	if err != nil && !errors.Is(err, sys.ESRCH) {
@@ -290,6 +301,10 @@ func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
 			o.stepped(t)
 			return
 		}
+		if status.StopSignal() == sys.SIGTRAP && o.knock(t) {
+			return
+		}
+		o.settleKnock(t)
 		o.signalled(t, status.StopSignal())
 	}
 }
@@ -304,6 +319,7 @@ func (o *origin) interrupted(t *thread, status sys.WaitStatus) {
 		t.group = false
 		o.continued()
 	}
+	o.settleKnock(t)
 	if t.landing != nil {
 		o.land(t, 0)
 		return
@@ -394,9 +410,10 @@ func (o *origin) programEnded(e guest.Event) {
 // finishJob is the end, once the statistics are complete.
 func (o *origin) finishJob() {
 	for _, f := range o.ending {
-		f(o.code)
+		f(o.code, nil)
 	}
 	o.ending = nil
+	o.detached(fmt.Errorf("the program has ended: %w", control.ErrNoSuchJob))
 	if err := o.writeStats(); err != nil {
 		o.failed = errors.Join(o.failed, err)
 	}
@@ -413,7 +430,7 @@ func (o *origin) finish() (err error) {
 	if o.server != nil {
 		o.server.Close()
 	}
-	if o.proc != nil && !o.ended {
+	if o.proc != nil && !o.ended && (!o.attached() || o.distributed) {
 		err = o.proc.End(reapPatience)
 	}
 	err = errors.Join(err, o.leaveChildren())
@@ -428,5 +445,8 @@ const reapPatience = 2 * time.Second
 func (o *origin) settle() {
 	if o.world != nil {
 		o.world.check()
+	}
+	if o.letting {
+		o.checkLetGo()
 	}
 }

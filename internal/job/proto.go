@@ -18,8 +18,12 @@ type fromRun struct {
 	Peers []string `json:"peers,omitempty"`
 	// Quit: the job is over, end.
 	Quit bool `json:"quit,omitempty"`
+	// Lost: run has not said so, but is gone.
+	Lost bool `json:"-"`
 	// Drain is a node that everything is to be moved away from; home is asked.
 	Drain int `json:"drain,omitempty"`
+	// Detach: bring everything home and let the program go; home is asked.
+	Detach bool `json:"detach,omitempty"`
 	// Ask is a number to be reported as Well.
 	Ask int `json:"ask,omitempty"`
 }
@@ -43,6 +47,14 @@ type fromSupervisor struct {
 	Left bool `json:"left,omitempty"`
 	// Well: the supervisor's loop turns.
 	Well int `json:"well,omitempty"`
+	// Freed: what was to be kept need not be any more.
+	Freed bool `json:"freed,omitempty"`
+	// Detached: the program was let go.
+	Detached bool `json:"detached,omitempty"`
+	// Notice is for the person at the terminal.
+	Notice string `json:"notice,omitempty"`
+	// Refused: Error is a refusal, and nothing was done.
+	Refused bool `json:"refused,omitempty"`
 	// Error is why the job failed.
 	Error string `json:"error,omitempty"`
 }

@@ -32,11 +32,7 @@ func Run(ctx context.Context, s Spec, deputies Deputies) (int, error) {
 	if err := l.start(); err != nil {
 		return exitOwn, err
 	}
-	code, err := l.wait(ctx)
-	if err != nil && code == exitOwn && ctx.Err() == nil {
-		err = l.inquire(err)
-	}
-	return code, err
+	return l.waitAndInquire(ctx)
 }
 
 func newLauncher(s Spec) *launcher {
@@ -60,6 +56,9 @@ type launcher struct {
 	// answered its last answer.
 	asked, answered int
 	latency         *os.File
+	// Of a program that was attached to:
+	ready func(id string)
+	letGo bool
 }
 
 // child is one supervisor and what it had us keep.
@@ -126,18 +125,9 @@ func (l *launcher) start() error {
 		}
 		l.spec.Dir = dir
 	}
-	files := []int{0, 1, 2}
-	inherited := sys.Inherited()
-	// Only the program gets them: who waits for the end of a pipe must not wait
-	// for us or for a stub.
-	if err := sys.CloseRange(3, 1<<32-1, true); err != nil {
-		return fmt.Errorf("mark inherited descriptors: %w", err)
-	}
-	for _, fd := range inherited {
-		for len(files) < fd {
-			files = append(files, -1)
-		}
-		files = append(files, fd)
+	files, inherited, err := l.files()
+	if err != nil {
+		return err
 	}
 	cfg := config{Job: l.job, Secret: secret, RunPID: os.Getpid(), Pgid: sys.Getpgrp(), Ignored: ignoredSignals(),
 		Files: files, Spec: l.spec}
@@ -148,6 +138,28 @@ func (l *launcher) start() error {
 		sys.Close(fd)
 	}
 	return nil
+}
+
+// files is the descriptors that the program gets, by number, and those of them
+// that this process need not keep. A program found running has its own.
+func (l *launcher) files() (files, inherited []int, err error) {
+	inherited = sys.Inherited()
+	// Only the program gets them: who waits for the end of a pipe must not wait
+	// for us or for a stub.
+	if err := sys.CloseRange(3, 1<<32-1, true); err != nil {
+		return nil, nil, fmt.Errorf("mark inherited descriptors: %w", err)
+	}
+	if l.spec.Attach != 0 {
+		return nil, nil, nil
+	}
+	files = []int{0, 1, 2}
+	for _, fd := range inherited {
+		for len(files) < fd {
+			files = append(files, -1)
+		}
+		files = append(files, fd)
+	}
+	return files, inherited, nil
 }
 
 // startNodes starts the supervisors, the origin's last: it then knows the others'
@@ -245,10 +257,19 @@ func (c *child) keep(p packet) {
 	}
 }
 
+// waitAndInquire is wait; of a failure it tells what hosts know too.
+func (l *launcher) waitAndInquire(ctx context.Context) (int, error) {
+	code, err := l.wait(ctx)
+	if err != nil && code == exitOwn && ctx.Err() == nil && !errors.Is(err, control.ErrRefused) {
+		err = l.inquire(err)
+	}
+	return code, err
+}
+
 // wait runs the job to its end.
 func (l *launcher) wait(ctx context.Context) (int, error) {
 	signals := make(chan os.Signal, 32)
-	signal.Notify(signals, handledSignals...)
+	signal.Notify(signals, l.signals()...)
 	defer signal.Stop(signals)
 	for {
 		select {
@@ -278,7 +299,7 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		return 0, nil, false // home notices, and judges what it means
 	}
 	if p.err != nil {
-		return exitOwn, fmt.Errorf("%w; the program was ended", p.from.died(p.err)), true
+		return exitOwn, fmt.Errorf("%w; %s", p.from.died(p.err), l.fate()), true
 	}
 	switch {
 	case m.Well != 0:
@@ -292,8 +313,20 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		l.introduce()
 	case m.PID != 0:
 		l.begun(m.PID)
+		if l.ready != nil {
+			l.ready(l.job[:8])
+		}
+	case m.Freed:
+		p.from.free()
+	case m.Detached:
+		l.letGo = true
+		return 0, nil, true
+	case m.Notice != "":
+		notice(m.Notice)
 	case m.Errno != 0:
 		return execCode(sys.Errno(m.Errno)), errors.New(m.Error), true
+	case m.Refused:
+		return exitOwn, refusal(m.Error), true
 	case m.Error != "":
 		return exitOwn, errors.New(m.Error), true
 	case m.Ended:

@@ -36,7 +36,7 @@ func spawn(cfg config) (*local, error) {
 	}
 	defer sys.Close(file)
 	files := cfg.Files
-	if cfg.Node != 0 {
+	if cfg.Node != 0 || cfg.Spec.Attach != 0 {
 		null, err := sys.Open("/dev/null", sys.O_RDWR|sys.O_CLOEXEC, 0)
 		if err != nil {
 			sys.Close(ours)

@@ -27,6 +27,10 @@ var fatalSignals = map[sys.Signal]bool{sys.SIGHUP: true, sys.SIGINT: true, sys.S
 	sys.SIGUSR1: true, sys.SIGUSR2: true, sys.SIGALRM: true}
 
 func (l *launcher) forward(sig os.Signal) {
+	if l.spec.Attach != 0 {
+		l.nodes[0].send(fromRun{Detach: true})
+		return
+	}
 	s, ok := sig.(sys.Signal)
 	if !ok || s == sys.SIGTTIN || s == sys.SIGTTOU {
 		return // the last two concern the whole group at all times

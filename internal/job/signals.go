@@ -194,9 +194,14 @@ func has(set uint64, sig sys.Signal) bool { return set>>(uint(sig)-1)&1 != 0 }
 // runs elsewhere is frozen too, until SIGCONT.
 func (o *origin) groupStopped(t *thread) {
 	t.group = true
+	if o.released(t, 0) {
+		return
+	}
 	if !o.stoppedJob {
 		o.stoppedJob = true
-		sys.Kill(o.cfg.RunPID, sys.SIGSTOP) // a shell that waits for it shall see
+		if !o.attached() {
+			sys.Kill(o.cfg.RunPID, sys.SIGSTOP) // a shell that waits for it shall see
+		}
 		for n, st := range o.nodes {
 			if st.joined {
 				o.send(n, wire.Header{Type: wire.TFreeze})
@@ -214,7 +219,10 @@ func (o *origin) continued() {
 		return
 	}
 	o.stoppedJob = false
-	sys.Kill(o.cfg.RunPID, sys.SIGCONT)
+	o.whenAlone()
+	if !o.attached() {
+		sys.Kill(o.cfg.RunPID, sys.SIGCONT)
+	}
 	for n, st := range o.nodes {
 		if st.joined {
 			o.send(n, wire.Header{Type: wire.TThaw})

@@ -13,6 +13,9 @@ type Spec struct {
 	// it was called by.
 	Path string
 	Argv []string
+	// Attach is the process to take under control instead of starting Path, 0 for
+	// none. Argv is then only what it is called.
+	Attach int
 	// Env is the whole environment of the program, as "NAME=value".
 	Env []string
 	// Dir is the working directory; empty means the caller's.

@@ -58,7 +58,7 @@ func Supervise(args []string) int {
 	s := &supervisor{run: run}
 	s.guest.Store(-1)
 	if err := s.main(file); err != nil {
-		s.report(fromSupervisor{Error: err.Error()})
+		s.report(fromSupervisor{Error: err.Error(), Refused: errors.Is(err, control.ErrRefused)})
 		return exitOwn
 	}
 	return 0
@@ -174,6 +174,9 @@ func (s *supervisor) watchRun() error {
 		const ever = 1000 * time.Hour
 		for !sys.AwaitPidfd(fd, ever) {
 		}
+		if s.outlives() {
+			time.Sleep(letGoPatience) // see outliveRun
+		}
 		if guest := s.guest.Load(); guest >= 0 {
 			sys.PidfdSendSignal(int(guest), sys.SIGKILL) // ESRCH: gone already
 		}
@@ -185,6 +188,10 @@ func (s *supervisor) watchRun() error {
 	}()
 	return nil
 }
+
+// letGoPatience is how long a program may take to come home when popcorn attach is
+// gone, before it is ended.
+const letGoPatience = 30 * time.Second
 
 // logf writes a line of the supervisor's log.
 func (s *supervisor) logf(format string, a ...any) {
@@ -361,17 +368,46 @@ func (s *supervisor) collect(events iter.Seq[guest.Event]) {
 
 func (s *supervisor) fromRun() {
 	var m fromRun
-	if _, err := recvPacket(s.run, &m); err != nil || m.Quit {
+	_, err := recvPacket(s.run, &m)
+	o, home := s.role.(*origin)
+	switch {
+	case err != nil && s.outlives():
+		s.outliveRun()
+		return
+	case err != nil || m.Quit:
 		if err != nil {
 			s.logf("run is gone: %v", err)
 		}
 		s.loop.stop()
 	}
-	if o, home := s.role.(*origin); home && m.Drain != 0 {
+	if home && m.Drain != 0 {
 		o.drain(coherence.NodeID(m.Drain))
+	}
+	if home && m.Detach {
+		o.detach(func(error) {}) // run hears of it by itself
 	}
 	if m.Ask != 0 {
 		s.report(fromSupervisor{Well: m.Ask})
+	}
+}
+
+// outlives tells whether this supervisor goes on for a while without popcorn attach.
+// One on another host lives with its deputy, which does.
+func (s *supervisor) outlives() bool {
+	return s.cfg.Spec.Attach != 0 && (s.cfg.Node == 0 || len(s.cfg.Spec.Hosts) == 0)
+}
+
+// outliveRun sees to it that a program that was found running survives popcorn
+// attach: it is brought home and let go, which ends the other nodes, too.
+func (s *supervisor) outliveRun() {
+	s.logf("popcorn attach is gone")
+	s.loop.remove(s.run)
+	if o, home := s.role.(*origin); home {
+		o.detach(func(err error) {
+			if err != nil {
+				s.fail(err)
+			}
+		})
 	}
 }
 

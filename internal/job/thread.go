@@ -59,8 +59,9 @@ type thread struct {
 	proposed int // by propose_migration; -1 none
 	slot     int // of the shadow, 0 none
 
-	stopped    bool // in a ptrace-stop that nobody has resumed
-	group      bool // that stop is one of the whole process
+	stopped    bool       // in a ptrace-stop that nobody has resumed
+	group      bool       // that stop is one of the whole process
+	bears      sys.Signal // to be delivered when it is resumed, which was put off
 	onStop     []func()
 	born       bool // its first stop has been seen
 	inside     bool // its stop lies inside a system call: registers set there are lost
@@ -70,7 +71,7 @@ type thread struct {
 	steps      int  // made so far to get out of the vDSO, see stepOut
 	exiting    bool
 	execing    bool
-	entered    bool // stands between a followed call's entry and its exit
+	caught     *tracedCall // at whose entry it stands stopped
 	futex      []run
 	futexTries int
 	forkHold   uint64 // holds the memory until its fork is done
@@ -85,7 +86,9 @@ type thread struct {
 	since    time.Duration  // when the move under way began
 	moved    []func(error)  // who waits for it
 	cleartid vm.Addr
-	growing  vm.Addr // address the shadow touches so that the stack grows
+	unasked  bool           // cleartid is not known yet
+	rseq     sys.RseqConfig // its registration, which was ended when it left
+	growing  vm.Addr        // address the shadow touches so that the stack grows
 	comm     string
 }
 

@@ -232,3 +232,26 @@ func TestSynchronousSignals(t *testing.T) {
 		t.Error("kill -SEGV is the thread's own doing")
 	}
 }
+
+func TestGetSyscallStop(t *testing.T) { traced(t, checkGetSyscallStop) }
+
+func checkGetSyscallStop(s *sleeper) {
+	t := s.t
+	if at, err := GetSyscallStop(s.pid); err != nil || at.Entry {
+		t.Errorf("interrupted: %+v, %v", at, err)
+	}
+	check(t, SyscallStep(s.pid, 0)) // wherever it is, it makes one
+	s.stop("system call", IsSyscallStop)
+	var r Regs
+	check(t, GetRegs(s.pid, &r))
+	at, err := GetSyscallStop(s.pid)
+	if err != nil || !at.Entry || at.Nr != r.Orig_rax || at.Args[0] != r.Rdi || at.Args[5] != r.R9 || at.Arch != 0xc000003e {
+		t.Errorf("entry: %+v, %v; registers %+v", at, err, r)
+	}
+	check(t, SyscallStep(s.pid, 0))
+	check(t, Tgkill(s.pid, s.pid, SIGUSR1))
+	s.stop("system call", IsSyscallStop)
+	if at, err := GetSyscallStop(s.pid); err != nil || at.Entry {
+		t.Errorf("exit: %+v, %v", at, err)
+	}
+}

@@ -87,3 +87,31 @@ func GetRseq(tid int) (RseqConfig, error) {
 	_, err := ptraceMem(unix.PTRACE_GET_RSEQ_CONFIGURATION, tid, unsafe.Sizeof(c), unsafe.Pointer(&c))
 	return c.RseqConfig, err
 }
+
+// SyscallStop is what a thread in the stop of a system call is at, after
+// SyscallStep.
+type SyscallStop struct {
+	// Entry tells that the call has not been made yet; Nr and Args mean
+	// something only then. Arch is the AUDIT_ARCH of the instruction that makes it.
+	Entry bool
+	Arch  uint32
+	Nr    uint64
+	Args  [6]uint64
+}
+
+// GetSyscallStop asks the kernel, which alone knows an entry from an exit
+// (PTRACE_GET_SYSCALL_INFO, 5.3 and newer).
+func GetSyscallStop(tid int) (SyscallStop, error) {
+	const entry = 1 // PTRACE_SYSCALL_INFO_ENTRY, linux/ptrace.h
+	var info struct {
+		op     uint8
+		_      [3]uint8
+		arch   uint32
+		ip, sp uint64
+		nr     uint64
+		args   [6]uint64
+		_      uint64
+	}
+	_, err := ptraceMem(unix.PTRACE_GET_SYSCALL_INFO, tid, unsafe.Sizeof(info), unsafe.Pointer(&info))
+	return SyscallStop{info.op == entry, info.arch, info.nr, info.args}, err
+}

@@ -46,6 +46,8 @@ func Document(proofs map[string][]string) string {
 What becomes of each x86-64 system call when a thread makes it away from home.
 A thread that is at home makes every call natively; once a thread of the job
 has been away, the other nodes follow its calls of class everywhere too.
+In a program that was attached to, each call of a thread at home stops it while
+the job is distributed (docs/attach.md); what the call does is the same.
 Numbers that are not in the table go home. A test is a program in test/guests that makes the call
 while it is away and checks what came of it (call_errors: only that it fails as at home);
 ` + "`go test ./test -run TestCalls`" + ` holds that it really does. The same table is printed by ` + "`popcorn syscalls`" + `.

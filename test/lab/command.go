@@ -34,7 +34,7 @@ func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 		cmd.Err = err
 		return cmd
 	}
-	cmd.Args = append([]string{roleDoor, m.doors, noReport}, argv...)
+	cmd.Args = append([]string{roleDoor, m.doorway(), noReport}, argv...)
 	return cmd
 }
 
@@ -98,4 +98,13 @@ func (p *Program) started(r io.Reader) error {
 func (p *Program) Wait() error {
 	p.once.Do(func() { p.err = p.Cmd.Wait() })
 	return p.err
+}
+
+// ByHand is the beginning of a shell command that runs a program on the host.
+func (h *Host) ByHand() string {
+	m, err := h.running()
+	if err != nil {
+		return fmt.Sprintf("echo %q; false", err)
+	}
+	return fmt.Sprintf("bash -c 'exec -a %s /proc/%d/exe %s - \"$@\"' -", roleDoor, os.Getpid(), m.doorway())
 }

@@ -9,6 +9,10 @@
 // descriptors of the test, and each host's process 1 ends when its standard
 // input does. So all is gone when the test is, however it ends.
 //
+// A host may also be a virtual machine with another kernel (see [VM]): QEMU, which
+// dies with the test, on a cable to the same router. What is in files called vm*.go
+// belongs to that, on both sides.
+//
 // The test's own program is what runs as process 1 and as the door into a host
 // (see init in role.go): importing this package gives a program those roles.
 //

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,14 +21,18 @@ func (h *Host) writeFile(name string, data []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	rel := inRoot(name)
-	if err := m.root.MkdirAll(path.Dir(rel), 0o755); err != nil {
-		return fmt.Errorf("write %s on host %s: %w", name, h.Name, err)
-	}
-	if err := m.root.WriteFile(rel, data, mode); err != nil {
+	if err := m.writeFile(name, data, mode); err != nil {
 		return fmt.Errorf("write %s on host %s: %w", name, h.Name, err)
 	}
 	return nil
+}
+
+func (m *contained) writeFile(name string, data []byte, mode os.FileMode) error {
+	rel := inRoot(name)
+	if err := m.root.MkdirAll(path.Dir(rel), 0o755); err != nil {
+		return err
+	}
+	return m.root.WriteFile(rel, data, mode)
 }
 
 // ReadFile reads a file of the host; os.ErrNotExist when there is none.
@@ -36,20 +41,27 @@ func (h *Host) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := m.root.ReadFile(inRoot(name))
+	data, err := m.readFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("read %s on host %s: %w", name, h.Name, err)
 	}
 	return data, nil
 }
 
-// FS is what is in the host's root, with what is mounted there.
+func (m *contained) readFile(name string) ([]byte, error) { return m.root.ReadFile(inRoot(name)) }
+
+// FS is what is in the host's root, with what is mounted there. Of a virtual
+// machine, whose kernel is not ours, nothing is to be seen.
 func (h *Host) FS() (fs.FS, error) {
 	m, err := h.running()
 	if err != nil {
 		return nil, err
 	}
-	return m.root.FS(), nil
+	c, ok := m.(*contained)
+	if !ok {
+		return nil, fmt.Errorf("look into host %s: %w", h.Name, errors.ErrUnsupported)
+	}
+	return c.root.FS(), nil
 }
 
 // inRoot is an absolute path as os.Root wants it.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"popcorn/internal/sys"
 )
 
 // Host is one host of a lab.
@@ -22,23 +24,44 @@ type Host struct {
 	Name string
 	Addr netip.Addr
 
-	lab    *Lab
-	origin bool
+	lab     *Lab
+	origin  bool
+	virtual *Virtual // nil for one made of namespaces
 
 	mu   sync.Mutex
-	on   *machine            // nil while it is off
+	on   machine             // nil while it is off
 	disk map[string]*os.File // kept folders of its last life, by path
 }
 
 // machine is a host that is switched on.
-type machine struct {
+type machine interface {
+	// doorway is where it listens for commands, unix(7), abstract.
+	doorway() string
+	// network is the host's namespace; an error when that is out of reach.
+	network() (*os.File, error)
+	processes() ([]Process, error)
+	signal(Process, sys.Signal) error
+	readFile(name string) ([]byte, error)
+	writeFile(name string, data []byte, mode os.FileMode) error
+	// stop ends it at once and waits until it is gone; what is kept is still open.
+	stop()
+	// kept is the folders whose files the host still has after it was off, by path.
+	kept() map[string]*os.File
+}
+
+// contained is a machine made of namespaces.
+type contained struct {
 	init  *exec.Cmd // process 1
 	life  io.Closer // process 1 lives until this is closed
-	doors string    // where it listens for commands, unix(7), abstract
-	net   *os.File  // namespace
+	doors string
+	net   *os.File // namespace
 	root  *os.Root
 	disk  map[string]*os.File // of kept
 }
+
+func (m *contained) doorway() string            { return m.doors }
+func (m *contained) network() (*os.File, error) { return m.net, nil }
+func (m *contained) kept() map[string]*os.File  { return m.disk }
 
 // kept are the folders whose files a host still has after it was off.
 var kept = []string{"/etc", "/var/lib"}
@@ -53,17 +76,29 @@ func (h *Host) PowerOn() error {
 	if h.on != nil {
 		return nil
 	}
-	m, err := startMachine(bootConfig{Name: h.Name, Hosts: h.lab.hostsFile(), Files: h.lab.files, Origin: h.origin,
-		Disk: paths(h.disk)})
+	m, err := h.start()
 	if err != nil {
 		return fmt.Errorf("start host %s: %w", h.Name, err)
 	}
 	h.on = m
 	h.forget()
-	if err := h.lab.net.connect(h.Name, h.Addr, m.net); err != nil {
-		return fmt.Errorf("connect host %s: %w", h.Name, err)
-	}
 	return nil
+}
+
+func (h *Host) start() (machine, error) {
+	c := bootConfig{Name: h.Name, Hosts: h.lab.hostsFile(), Files: h.lab.files, Origin: h.origin, Disk: paths(h.disk)}
+	if h.virtual != nil {
+		return h.startVirtual(c)
+	}
+	m, err := startContained(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.lab.net.connect(h.Name, h.Addr, m.net); err != nil {
+		m.stop()
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return m, nil
 }
 
 // PowerOff ends everything on the host at once, as a cut of power does, and
@@ -75,14 +110,30 @@ func (h *Host) PowerOff() error {
 		return nil
 	}
 	m := h.on
-	h.on, h.disk = nil, m.disk
-	// The cable first: the dying processes' sockets must not say good-bye.
-	err := h.lab.net.disconnect(h.Name)
+	h.on, h.disk = nil, m.kept()
+	// The cable first: the dying processes' sockets must not say good-bye. A virtual
+	// machine's says nothing, and its cable goes with it.
+	var err error
+	if h.virtual == nil {
+		err = h.lab.net.disconnect(h.Name)
+	}
 	m.stop()
 	if err != nil {
 		return fmt.Errorf("disconnect host %s: %w", h.Name, err)
 	}
 	return nil
+}
+
+// switchOff is for the end: where a machine can shut down by itself, it must.
+func (h *Host) switchOff() error {
+	m, err := h.running()
+	if err != nil {
+		return nil
+	}
+	if v, ok := m.(*virtual); ok {
+		err = v.shutDown()
+	}
+	return errors.Join(err, h.PowerOff())
 }
 
 // forget closes what is kept of the last life.
@@ -104,7 +155,7 @@ func paths(files map[string]*os.File) map[string]string {
 }
 
 // running is the host's machine, or an error when it is off.
-func (h *Host) running() (*machine, error) {
+func (h *Host) running() (machine, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.on == nil {
@@ -113,8 +164,8 @@ func (h *Host) running() (*machine, error) {
 	return h.on, nil
 }
 
-func startMachine(c bootConfig) (*machine, error) {
-	m := &machine{init: exec.Command(self), doors: "@popcorn-lab-" + rand.Text(), disk: map[string]*os.File{}}
+func startContained(c bootConfig) (*contained, error) {
+	m := &contained{init: exec.Command(self), doors: doorName(), disk: map[string]*os.File{}}
 	m.init.Args, m.init.Env, m.init.Stderr = []string{roleInit}, []string{}, os.Stderr
 	m.init.SysProcAttr = &syscall.SysProcAttr{Cloneflags: hostNamespaces}
 	doors, err := m.listen()
@@ -142,8 +193,10 @@ func startMachine(c bootConfig) (*machine, error) {
 	return m, nil
 }
 
+func doorName() string { return "@popcorn-lab-" + rand.Text() }
+
 // listen makes the socket for doors, on this side of the namespaces.
-func (m *machine) listen() (*os.File, error) {
+func (m *contained) listen() (*os.File, error) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: m.doors, Net: "unix"})
 	if err != nil {
 		return nil, err
@@ -152,7 +205,7 @@ func (m *machine) listen() (*os.File, error) {
 	return l.File()
 }
 
-func (m *machine) configure(in io.Writer, out io.Reader, c bootConfig) error {
+func (m *contained) configure(in io.Writer, out io.Reader, c bootConfig) error {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return err
@@ -168,7 +221,7 @@ func (m *machine) configure(in io.Writer, out io.Reader, c bootConfig) error {
 }
 
 // open takes hold of the network and of the files.
-func (m *machine) open() (err error) {
+func (m *contained) open() (err error) {
 	proc := fmt.Sprintf("/proc/%d/", m.init.Process.Pid)
 	if m.net, err = os.Open(proc + "ns/net"); err != nil {
 		return err
@@ -184,7 +237,7 @@ func (m *machine) open() (err error) {
 
 // stop kills process 1, and with it all others: the kernel lets us collect it
 // only when they are gone (pid_namespaces(7)). The disk stays.
-func (m *machine) stop() {
+func (m *contained) stop() {
 	m.init.Process.Kill()
 	m.init.Wait()
 	m.life.Close()
@@ -233,5 +286,9 @@ func (h *Host) inNetwork(f func() error) error {
 	if err != nil {
 		return err
 	}
-	return inNetwork(m.net, f)
+	ns, err := m.network()
+	if err != nil {
+		return fmt.Errorf("host %s: %w", h.Name, err)
+	}
+	return inNetwork(ns, f)
 }

@@ -184,14 +184,10 @@ func (l *Lab) Impair(a, b *Host, delay time.Duration, loss float64) {
 // its state does: each end gets an error. It tells how many there were.
 func (l *Lab) Reset(a, b *Host) (n int) {
 	l.t.Helper()
-	m, err := a.running()
-	if err == nil {
-		err = inNetwork(m.net, func() (err error) {
-			n, err = destroy(b.Addr)
-			return err
-		})
-	}
-	l.must(err)
+	l.must(a.inNetwork(func() (err error) {
+		n, err = destroy(b.Addr)
+		return err
+	}))
 	return n
 }
 

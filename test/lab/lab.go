@@ -21,6 +21,8 @@ type Lab struct {
 	hosts []*Host
 	files []file
 
+	virtualInit func() (string, error) // the program for process 1 of virtual machines
+
 	mu       sync.Mutex
 	programs []*Program
 	proxies  []*Proxy
@@ -30,8 +32,9 @@ type Lab struct {
 type file struct{ Path, Source string }
 
 type config struct {
-	files  []file
-	origin bool
+	files   []file
+	origin  bool
+	virtual map[string]Virtual
 }
 
 // Option changes what New makes.
@@ -56,7 +59,7 @@ var labs atomic.Uint32 // numbers the networks of this process
 func New(t testing.TB, n int, options ...Option) *Lab {
 	t.Helper()
 	needNamespaces(t)
-	var c config
+	c := config{virtual: map[string]Virtual{}}
 	for _, o := range options {
 		o(&c)
 	}
@@ -84,8 +87,13 @@ func build(t testing.TB, n int, c config) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{t: t, net: network, files: files}
+	l.virtualInit = sync.OnceValues(func() (string, error) { return buildInit(t.TempDir()) })
 	for i := range n {
-		l.hosts = append(l.hosts, &Host{Name: hostName(i), Addr: network.addr(i), lab: l, origin: c.origin && i == 0})
+		h := &Host{Name: hostName(i), Addr: network.addr(i), lab: l, origin: c.origin && i == 0}
+		if v, ok := c.virtual[h.Name]; ok {
+			h.virtual = &v
+		}
+		l.hosts = append(l.hosts, h)
 	}
 	return l, l.each((*Host).PowerOn)
 }
@@ -151,7 +159,7 @@ func (l *Lab) close() {
 	for _, p := range l.proxies {
 		p.Close()
 	}
-	if err := l.each((*Host).PowerOff); err != nil {
+	if err := l.each((*Host).switchOff); err != nil {
 		l.t.Errorf("remove lab: %v", err)
 	}
 	for _, p := range l.programs {

@@ -240,7 +240,7 @@ func TestDevices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		own, err := m.root.Stat("dev/" + name)
+		own, err := m.(*contained).root.Stat("dev/" + name)
 		if err != nil || own.Sys().(*syscall.Stat_t).Rdev != st.Sys().(*syscall.Stat_t).Rdev {
 			t.Errorf("%s: %v", name, err)
 		}

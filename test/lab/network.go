@@ -118,22 +118,27 @@ func (r *router) connect(name string, addr netip.Addr, ns *os.File) error {
 	if err := r.nl.LinkAdd(port); err != nil {
 		return fmt.Errorf("add cable: %w", err)
 	}
-	if err := r.nl.AddrAdd(port, &netlink.Addr{IPNet: single(r.gateway())}); err != nil {
-		return fmt.Errorf("give router an address: %w", err)
-	}
-	if err := r.plug(name, addr); err != nil {
+	if err := r.attach(port, name, addr); err != nil {
 		return err
 	}
-	return r.configure(addr, ns)
-}
-
-// configure sets up the host's end.
-func (r *router) configure(addr netip.Addr, ns *os.File) error {
 	h, err := netlinkIn(ns)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	return configureEnd(h, addr, r.gateway())
+}
+
+// attach sets up the router's end of a new cable.
+func (r *router) attach(port netlink.Link, name string, addr netip.Addr) error {
+	if err := r.nl.AddrAdd(port, &netlink.Addr{IPNet: single(r.gateway())}); err != nil {
+		return fmt.Errorf("give router an address: %w", err)
+	}
+	return r.plug(name, addr)
+}
+
+// configureEnd sets up a host's end.
+func configureEnd(h *netlink.Handle, addr, gateway netip.Addr) error {
 	for _, name := range []string{"lo", "eth0"} {
 		link, err := h.LinkByName(name)
 		if err != nil {
@@ -148,18 +153,18 @@ func (r *router) configure(addr netip.Addr, ns *os.File) error {
 			return fmt.Errorf("set %s up: %w", name, err)
 		}
 	}
-	return r.routeOut(h)
+	return routeOut(h, gateway)
 }
 
-func (r *router) routeOut(h *netlink.Handle) error {
+func routeOut(h *netlink.Handle, gateway netip.Addr) error {
 	link, err := h.LinkByName("eth0")
 	if err != nil {
 		return fmt.Errorf("find link: %w", err)
 	}
-	index, gateway := link.Attrs().Index, r.gateway().AsSlice()
+	index := link.Attrs().Index
 	for _, route := range []*netlink.Route{
-		{LinkIndex: index, Dst: single(r.gateway()), Scope: netlink.SCOPE_LINK},
-		{LinkIndex: index, Gw: gateway},
+		{LinkIndex: index, Dst: single(gateway), Scope: netlink.SCOPE_LINK},
+		{LinkIndex: index, Gw: gateway.AsSlice()},
 	} {
 		if err := h.RouteAdd(route); err != nil {
 			return fmt.Errorf("add route %v: %w", route, err)

@@ -139,7 +139,7 @@ func TestPowerOnKeepsTheDisk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if st, err := m.root.Stat("var/lib/x/secret"); err != nil || st.Mode() != 0o600 {
+			if st, err := m.(*contained).root.Stat("var/lib/x/secret"); err != nil || st.Mode() != 0o600 {
 				t.Errorf("mode: %v, %v", st, err)
 			}
 			_, at := start(t, a, "listen", "tcp", "a:0")

@@ -34,11 +34,16 @@ func (h *Host) Processes() ([]Process, error) {
 	return m.processes()
 }
 
-func (m *machine) processes() ([]Process, error) {
+func (m *contained) processes() ([]Process, error) {
 	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", m.init.Process.Pid))
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
+	return processesIn(own)
+}
+
+// processesIn lists the processes of a namespace.
+func processesIn(own string) ([]Process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -88,7 +93,11 @@ func readProcess(outer int, namespace string) (Process, bool) {
 
 // Kill sends a signal to the process pid of the host.
 func (h *Host) Kill(pid int, sig os.Signal) error {
-	list, err := h.Processes()
+	m, err := h.running()
+	if err != nil {
+		return err
+	}
+	list, err := m.processes()
 	if err != nil {
 		return err
 	}
@@ -96,8 +105,10 @@ func (h *Host) Kill(pid int, sig os.Signal) error {
 	if i < 0 {
 		return fmt.Errorf("signal process %d of host %s: %w", pid, h.Name, unix.ESRCH)
 	}
-	return list[i].signal(sig.(sys.Signal))
+	return m.signal(list[i], sig.(sys.Signal))
 }
+
+func (m *contained) signal(p Process, sig sys.Signal) error { return p.signal(sig) }
 
 // signal sends sig to exactly this process.
 func (p Process) signal(sig sys.Signal) error {
@@ -122,6 +133,9 @@ const frozenIn = time.Second
 // waits for a page of a userfaultfd. Process 1, which does nothing but start and
 // bury commands, is left alone: it must see the end of the test.
 func (h *Host) Freeze() error {
+	if h.virtual != nil {
+		return fmt.Errorf("freeze host %s: %w", h.Name, errVirtual)
+	}
 	sent := map[int]bool{}
 	for end := time.Now().Add(frozenIn); ; time.Sleep(time.Millisecond) { // a stranger's stop is signalled to nobody
 		list, err := h.Processes()
@@ -153,6 +167,9 @@ func (p Process) still(late bool) bool {
 
 // Thaw lets everything on the host go on.
 func (h *Host) Thaw() error {
+	if h.virtual != nil {
+		return fmt.Errorf("thaw host %s: %w", h.Name, errVirtual)
+	}
 	list, err := h.Processes()
 	if err != nil {
 		return err

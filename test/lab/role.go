@@ -31,6 +31,8 @@ func init() {
 		os.Exit(standFor(os.Args[1:]))
 	case roleNone:
 		os.Exit(0)
+	case virtualInit:
+		os.Exit(virtualRole())
 	}
 }
 

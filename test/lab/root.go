@@ -177,6 +177,11 @@ func (b *builder) kernel() {
 	for name, st := range nodes {
 		b.do("make device", name, func() error { return mknod(filepath.Join(dev, name), st) })
 	}
+	b.devices(dev)
+}
+
+// devices is what a folder of devices has besides nodes.
+func (b *builder) devices(dev string) {
 	b.mkdir(0o755, dev+"/pts")
 	b.mkdir(0o777|os.ModeSticky, dev+"/shm")
 	b.mount("devpts", dev+"/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")

@@ -16,6 +16,7 @@
 //   - calls_test.go holds that every system call is tested from a thread that is
 //     away, and that those who claim to test one really make it there.
 //   - core_test.go looks into core dumps.
+//   - checkpoint*_test.go save programs at every stage, and restore them.
 //   - wronguse_test.go uses it wrongly.
 //   - hosts_test.go runs jobs on hosts made by package lab, cluster_test.go on
 //     several with daemons, virtual_test.go on some that have other kernels.

@@ -42,7 +42,7 @@ threads live on several nodes at once, over one coherent memory.`,
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		newRun(), newAttach(), newDetach(), newPs(), newWhere(), newMigrate(), newInspect(), newKill(), newPause(), newResume(), newWait(),
+		newRun(), newAttach(), newDetach(), newCheckpoint(), newRestore(), newPs(), newWhere(), newMigrate(), newInspect(), newKill(), newPause(), newResume(), newWait(),
 		newCheck(), newSyscalls(), newDemo(), newBench(), newVersion(), newCompletion(), newNode(),
 		newSupervise(), newDeputy(),
 	)

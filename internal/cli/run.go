@@ -56,11 +56,17 @@ config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
   popcorn run -H b,c --on c -- ./sum`,
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd, &f, args) },
 	}
+	f.addTo(cmd)
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+// addTo makes the flags of a verb that starts a program.
+func (f *runFlags) addTo(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return exitf(exitOurs, "run: %w; see popcorn run --help", err)
+		return exitf(exitOurs, "%s: %w; see popcorn %[1]s --help", cmd.Name(), err)
 	})
 	fs := cmd.Flags()
-	fs.SetInterspersed(false)
 	fs.SortFlags = false
 	fs.IntVar(&f.nodes, "nodes", 1, "`N` local nodes for this run, home included")
 	fs.Var(&f.on, "on", "every thread lives at `NODE`, a number or the name of a host of -H, from the first instruction")
@@ -77,7 +83,6 @@ config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
 	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
 	fs.BoolVarP(&f.background, "detach", "d", false, "")
 	fs.MarkHidden("detach")
-	return cmd
 }
 
 // startJob is a variable for tests that look at the Spec only.
@@ -89,6 +94,11 @@ func run(cmd *cobra.Command, f *runFlags, args []string) error {
 	if err != nil {
 		return ours(err)
 	}
+	return runJob(cmd, spec, deputies)
+}
+
+// runJob runs the job and ends with the program's exit code.
+func runJob(cmd *cobra.Command, spec job.Spec, deputies job.Deputies) error {
 	code, err := startJob(cmd.Context(), spec, deputies)
 	if err != nil {
 		if code == 0 {
@@ -113,12 +123,22 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, deputi
 	if f.background {
 		return s, nil, errors.New("run -d is not there yet: run in the background with your shell's &")
 	}
+	if len(args) == 0 {
+		return s, nil, usagef("run: no program given; see popcorn run --help")
+	}
+	if s, deputies, err = f.spec(cmd); err != nil {
+		return s, nil, err
+	}
+	prog, err := lookUp(args)
+	s.Path, s.Argv = prog.path, prog.argv
+	return s, deputies, err
+}
+
+// spec is what the flags and settings say of where a program runs.
+func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, deputies job.Deputies, err error) {
 	set, err := resolve(flagSettings(cmd, f))
 	if err != nil {
 		return s, nil, err
-	}
-	if len(args) == 0 {
-		return s, nil, usagef("run: no program given; see popcorn run --help")
 	}
 	s = job.Spec{Env: os.Environ(), Nodes: 1, On: -1, Name: f.name, LogFile: f.log, ABI: f.abi,
 		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY"), LossTimeout: f.loss, Baseline: f.baseline}
@@ -141,12 +161,7 @@ func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, deputi
 	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
 		return s, nil, err
 	}
-	if err := checkSpec(s); err != nil {
-		return s, nil, err
-	}
-	prog, err := lookUp(args)
-	s.Path, s.Argv = prog.path, prog.argv
-	return s, deputies, err
+	return s, deputies, checkSpec(s)
 }
 
 func (f *runFlags) encrypts() (bool, error) {

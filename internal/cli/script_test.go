@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"popcorn/internal/control"
+	"popcorn/internal/image"
 	"popcorn/internal/job"
 )
 
@@ -183,6 +184,15 @@ func (b *fakeBackend) Resume(context.Context) error {
 
 func (b *fakeBackend) Inspect(context.Context) (json.RawMessage, error) {
 	return json.RawMessage(`{"version":1,"pages":{"sent":7}}`), nil
+}
+
+// Checkpoint finds an obstacle in a job when the file is called obstacle.
+func (b *fakeBackend) Checkpoint(_ context.Context, r control.Checkpoint) (control.Checkpointed, error) {
+	done := control.Checkpointed{Version: 1, Bytes: 4096, StoppedMS: 1.5, TookMS: 20}
+	if r.Check || strings.HasSuffix(r.File, "obstacle") {
+		done = control.Checkpointed{Version: 1, Obstacles: []image.Obstacle{{Thing: "socket:[7]", Owner: "descriptor 5", Why: "it is one", Do: "close it"}}}
+	}
+	return done, nil
 }
 
 func (b *fakeBackend) Wait(ctx context.Context) (int, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"popcorn/internal/image"
 )
 
 // Backend does what is asked of one job. Every method may be called from
@@ -24,6 +26,29 @@ type Backend interface {
 	// Wait returns the exit code of the program, 128+N for signal N, when it
 	// has ended.
 	Wait(ctx context.Context) (exitCode int, err error)
+	// Checkpoint saves the whole job to a file.
+	Checkpoint(ctx context.Context, r Checkpoint) (Checkpointed, error)
+}
+
+// Checkpoint says what is wanted of a checkpoint.
+type Checkpoint struct {
+	// File is the absolute name of the image; written by the job's user.
+	File string `json:"file,omitempty"`
+	// Check only asks for the obstacles.
+	Check bool `json:"check,omitempty"`
+	// Kill ends the program when the image is on the disk.
+	Kill bool `json:"kill,omitempty"`
+}
+
+// Checkpointed tells how a checkpoint went. With obstacles nothing was done.
+type Checkpointed struct {
+	Version   int              `json:"version"`
+	Obstacles []image.Obstacle `json:"obstacles"`
+	Bytes     uint64           `json:"bytes"`
+	// StoppedMS is how long the program stood still, TookMS the whole, in
+	// milliseconds.
+	StoppedMS float64 `json:"stopped_ms"`
+	TookMS    float64 `json:"took_ms"`
 }
 
 // States of a job and of a node's line.

@@ -87,6 +87,13 @@ func (c *Client) Wait(ctx context.Context) (int, error) {
 	return code, err
 }
 
+// Checkpoint saves the job to a file; see Backend.
+func (c *Client) Checkpoint(ctx context.Context, r Checkpoint) (Checkpointed, error) {
+	var done Checkpointed
+	err := c.call(ctx, request{Op: opCheckpoint, Checkpoint: &r}, &done)
+	return done, err
+}
+
 // call makes one connection, sends req and decodes the answer into result.
 func (c *Client) call(ctx context.Context, req request, result any) error {
 	conn, err := dialSocket(c.entry)

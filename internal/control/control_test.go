@@ -58,6 +58,9 @@ func (f *fake) Resume(context.Context) error          { return f.note("resume") 
 func (f *fake) Inspect(context.Context) (json.RawMessage, error) {
 	return json.RawMessage(`{"big":"` + strings.Repeat("x", 1<<20) + `"}`), nil
 }
+func (f *fake) Checkpoint(_ context.Context, r Checkpoint) (Checkpointed, error) {
+	return Checkpointed{Version: 1, Bytes: 7}, f.note("checkpoint %s %v %v", r.File, r.Check, r.Kill)
+}
 func (f *fake) Wait(ctx context.Context) (int, error) {
 	f.begun <- "wait"
 	select {
@@ -118,10 +121,14 @@ func TestCalls(t *testing.T) {
 		c.Migrate(ctx, []int{7, 8}, 1, true), c.Migrate(ctx, nil, 0, false),
 		c.Kill(ctx, 15), c.Pause(ctx), c.Resume(ctx), c.Detach(ctx),
 	}
+	saved, err := c.Checkpoint(ctx, Checkpoint{File: "/f", Kill: true})
+	if err != nil || saved.Bytes != 7 {
+		t.Errorf("Checkpoint = %+v, %v", saved, err)
+	}
 	if err := errors.Join(steps...); err != nil {
 		t.Error(err)
 	}
-	want := []string{"migrate [7 8] 1 true", "migrate [] 0 false", "kill 15", "pause", "resume", "detach"}
+	want := []string{"migrate [7 8] 1 true", "migrate [] 0 false", "kill 15", "pause", "resume", "detach", "checkpoint /f false true"}
 	if !slices.Equal(f.moved, want) {
 		t.Errorf("backend saw %q, want %q", f.moved, want)
 	}

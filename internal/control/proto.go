@@ -32,6 +32,8 @@ const (
 	opResume  = "resume"
 	opInspect = "inspect"
 	opWait    = "wait"
+
+	opCheckpoint = "checkpoint"
 )
 
 // request is one call. TimeoutMS bounds it at the server; 0 means the default,
@@ -44,6 +46,8 @@ type request struct {
 	Node      int    `json:"node,omitempty"`
 	Wait      bool   `json:"wait,omitempty"`
 	Sig       int    `json:"sig,omitempty"`
+
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
 }
 
 type reply struct {

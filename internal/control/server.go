@@ -239,6 +239,11 @@ func (s *Server) dispatch(ctx context.Context, req request) (any, error) {
 		return b.Inspect(ctx)
 	case opWait:
 		return b.Wait(ctx)
+	case opCheckpoint:
+		if req.Checkpoint == nil {
+			return nil, fmt.Errorf("checkpoint without its particulars: %w", ErrMalformed)
+		}
+		return b.Checkpoint(ctx, *req.Checkpoint)
 	}
 	return nil, fmt.Errorf("%q: this job's supervisor knows no such operation: %w", req.Op, ErrUnknownOp)
 }

@@ -18,10 +18,13 @@ const (
 	codeAt            = 0x100 // the blob's place in its page, after the ELF header
 	tableBase         = AgentBase + 0x1000
 	tableSize         = 0x10000
-	slotBase          = AgentBase + 0x100000
-	slotSize          = 128
-	MaxSlots          = 1 << 15
-	slotsSize         = slotSize * MaxSlots
+	// scratchBase is where a guest is given memory for what injected calls write.
+	scratchBase = AgentBase + 0x20000
+	scratchSize = 0x40000
+	slotBase    = AgentBase + 0x100000
+	slotSize    = 128
+	MaxSlots    = 1 << 15
+	slotsSize   = slotSize * MaxSlots
 	// StageBase is where mappings wait while they are being replaced.
 	StageBase = AgentBase + 0x10_0000_0000
 	// filesBase is where files wait whose mappings have been made anonymous.

@@ -105,3 +105,11 @@ func (c *Context) Again(nr uint64) {
 func (c *Context) Interrupted(nr, code uint64) {
 	c.Regs.Rax, c.Regs.Orig_rax = code, nr
 }
+
+// Each calls f with every general register, in the order of the kernel's
+// user_regs_struct.
+func (c *Context) Each(f func(i int, v *uint64)) {
+	for i, r := range fields(&c.Regs) {
+		f(i, r)
+	}
+}

@@ -70,7 +70,7 @@ func homeFilterAsm() *filterAsm {
 	f.label("clone") // CLONE_VM: a thread or vfork, memory is not copied
 	f.arg(0)
 	f.retIf(bpf.JumpBitsSet, 0x100, sys.SECCOMP_RET_ALLOW)
-	f.ret(sys.SECCOMP_RET_USER_NOTIF)
+	f.to("unless agent", bpf.JumpBitsNotSet, 0x100)
 
 	f.label("madvise")
 	f.arg(2)

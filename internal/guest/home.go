@@ -44,8 +44,12 @@ func (p *Process) stackScratch(tid int) (uint64, error) {
 	return (r.Rsp - 128 - 8192) &^ 63, nil
 }
 
-// PutAgent maps the agent into the program through its stopped thread tid.
+// PutAgent maps the agent into the program through its stopped thread tid, unless
+// it is there.
 func (p *Process) PutAgent(tid int) error {
+	if p.agent {
+		return nil
+	}
 	const flags = sys.MAP_PRIVATE | sys.MAP_ANONYMOUS | sys.MAP_FIXED_NOREPLACE
 	if _, err := p.BootCall(tid, sys.SYS_MMAP, uint64(AgentBase), vm.PageSize,
 		sys.PROT_READ|sys.PROT_EXEC, flags, ^uint64(0), 0); err != nil {
@@ -58,8 +62,29 @@ func (p *Process) PutAgent(tid int) error {
 	if _, err := p.Call(tid, t.Nr, t.Args[:]...); err != nil {
 		return fmt.Errorf("map agent table: %w", err)
 	}
+	p.agent = true
 	return nil
 }
+
+// TakeAgentAway unmaps all that is ours in a program that is not distributed,
+// through its stopped thread tid, unless the program needs it.
+func (p *Process) TakeAgentAway(tid int) error {
+	if p.agentStays {
+		return nil
+	}
+	if _, err := p.BootCall(tid, sys.SYS_MUNMAP, uint64(AgentBase), uint64(agentEnd-AgentBase)); err != nil {
+		return fmt.Errorf("unmap agent: %w", err)
+	}
+	p.agent = false
+	return nil
+}
+
+// AgentStays tells whether the program needs the agent: it was restored under
+// another kernel than it was saved under, and has the old one's vDSO, changed.
+func (p *Process) AgentStays() bool { return p.agentStays }
+
+// HasAgent tells whether the agent is mapped.
+func (p *Process) HasAgent() bool { return p.agent }
 
 // Distribute prepares the origin's guest for having threads away: slots, the
 // butler, the holder, a userfaultfd, and (unless the process has it since before an exec)

@@ -137,8 +137,13 @@ func (p *Process) untilTrap(tid int, r *sys.Regs, at uint64) error {
 		switch {
 		case status.StopSignal() == sys.SIGTRAP && sys.StopEvent(status) == 0 && r.Rip == at:
 			return nil
-		case sys.StopEvent(status) == sys.EVENT_CLONE, sys.StopEvent(status) == sys.EVENT_STOP:
-			// The injected call was clone, or an interrupt sent earlier arrives now.
+		case sys.StopEvent(status) == sys.EVENT_CLONE: // the injected call was clone
+			id, err := sys.EventMsg(tid)
+			if err != nil {
+				return err
+			}
+			p.cloned = int(id)
+		case sys.StopEvent(status) == sys.EVENT_STOP: // an interrupt sent earlier arrives now
 		case status.StopSignal() == sys.SIGTRAP && sys.StopEvent(status) == 0:
 			p.strayTrap = true // somebody sent it: it is sent again afterwards
 		default:

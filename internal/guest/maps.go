@@ -30,6 +30,13 @@ func (p *Process) Mappings() ([]vm.Mapping, error) {
 	return out, nil
 }
 
+// VMAs is Mappings as the kernel tells them, with what they map.
+func (p *Process) VMAs() ([]sys.VMA, error) { return p.vmas() }
+
+// Pagemap is a descriptor of the process's pagemap (proc(5)), for as long as the
+// process is not closed.
+func (p *Process) Pagemap() int { return p.pmap }
+
 func (p *Process) vmas() ([]sys.VMA, error) {
 	// The descriptor is bound to the address space and outlives the first thread.
 	vmas, err := sys.ParseMaps(io.NewSectionReader(preader(p.maps), 0, 1<<40))

@@ -38,6 +38,13 @@ type Process struct {
 	errands    errands
 	files      files
 	droppables []vm.Range // memory that KeepAll has made ordinary
+	// agent: it is mapped.
+	agent bool
+	// cloned is the last thread or process that an injected call made, by our ids: the
+	// guest's may be those of a namespace of its own.
+	cloned int
+	// agentStays: the vDSO's functions jump there.
+	agentStays bool
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes
@@ -59,6 +66,7 @@ func Start(t *Tracer, a sys.SpawnAttr) (*Process, error) {
 		p.Kill()
 		return nil, err
 	}
+	p.agent = true // it is what the stub consists of
 	return p, nil
 }
 
@@ -120,6 +128,7 @@ func (p *Process) awaitInterrupt() error {
 // Reopen opens the files that are bound to an address space; needed after every
 // exec, since the old ones stay with the old memory.
 func (p *Process) Reopen() error {
+	p.agent, p.agentStays = false, false
 	for _, f := range []struct {
 		fd   *int
 		name string

@@ -22,10 +22,10 @@ const module = "popcorn"
 // floors says how high each room stands; a room imports only lower ones.
 var floors = map[string]int{
 	"vm": 0, "syscalls": 0, "sys": 0, "house": 0,
-	"coherence": 1,
-	"wire":      2, "control": 2, "trust": 2, "cgroup": 2,
+	"coherence": 1, "image": 1,
+	"wire": 2, "control": 2, "trust": 2, "cgroup": 2,
 	"guest": 3,
-	"pager": 4,
+	"pager": 4, "carry": 4,
 	"bench": 5,
 	"job":   6,
 	"node":  7,
@@ -36,7 +36,7 @@ var floors = map[string]int{
 
 // pure rooms hold laws and tables: no kernel, network, clock or goroutine.
 // Among the rooms they import only each other.
-var pure = []string{"vm", "coherence", "syscalls"}
+var pure = []string{"vm", "coherence", "syscalls", "image"}
 
 // pureStd is the part of the standard library they may use; a word ending in
 // a slash also stands for what is below it.

@@ -302,10 +302,10 @@ func (o *origin) checkLetGo() {
 
 // detached tells those who asked for it how letting go ended.
 func (o *origin) detached(err error) {
-	if err != nil {
+	all := o.detaching
+	if err != nil && len(all) > 0 {
 		o.report(fromSupervisor{Notice: err.Error()})
 	}
-	all := o.detaching
 	o.detaching = nil
 	for _, f := range all {
 		f(err)

@@ -39,6 +39,8 @@ type origin struct {
 	cannot      error // why it cannot be distributed, once tried
 	waiting     []func(error)
 	world       *worldStop
+	nextWorlds  []func(done func())
+	saving      *saving // a checkpoint under way
 	nextSpread  int
 	stoppedJob  bool
 	ended       bool
@@ -85,6 +87,9 @@ func (o *origin) start() (err error) {
 	spec := &o.cfg.Spec
 	if o.abi, err = syscalls.ParseABI(spec.ABI); err != nil {
 		return err
+	}
+	if spec.Image != "" {
+		return o.restore()
 	}
 	if o.attached() {
 		return o.startAttached()
@@ -205,6 +210,9 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 
 // interrupt calls f when t, running at home or a shadow, has stopped for it.
 func (o *origin) interrupt(t *thread, f func()) {
+	if w := o.world; w != nil && w.all && o.putOff(t, func() { o.interrupt(t, f) }) {
+		return
+	}
 	if t.stopped && !t.group && !t.inside && !t.busy() {
 		f()
 		return
@@ -295,6 +303,7 @@ func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
 	case sys.EVENT_SECCOMP:
 		o.trapped(t)
 	case sys.EVENT_STOP:
+		o.noteWait(t)
 		o.interrupted(t, status)
 	default:
 		if status.StopSignal() == sys.SIGTRAP|0x80 {
@@ -305,7 +314,17 @@ func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
 			return
 		}
 		o.settleKnock(t)
+		o.noteWait(t)
 		o.signalled(t, status.StopSignal())
+	}
+}
+
+// noteWait remembers which call a thread was interrupted in that the kernel goes on
+// with by another number, restart_syscall: only the kernel of here knows by then.
+func (o *origin) noteWait(t *thread) {
+	var r sys.Regs
+	if sys.GetRegs(t.tid, &r) == nil && int64(r.Rax) == restartBlock && r.Orig_rax != sysRestart {
+		t.wait, t.waitAt = r.Orig_rax, r.Rip
 	}
 }
 
@@ -398,6 +417,7 @@ func (o *origin) programEnded(e guest.Event) {
 		return
 	}
 	o.ended = true
+	o.saving.programEnded()
 	o.code = e.Status.ExitStatus()
 	if e.Status.Signaled() {
 		o.code = 128 + int(e.Status.Signal())
@@ -409,6 +429,9 @@ func (o *origin) programEnded(e guest.Event) {
 
 // finishJob is the end, once the statistics are complete.
 func (o *origin) finishJob() {
+	if o.saving.delays(o.finishJob) {
+		return
+	}
 	for _, f := range o.ending {
 		f(o.code, nil)
 	}
@@ -427,6 +450,7 @@ func (o *origin) finish() (err error) {
 		o.send(n, wire.Header{Type: wire.TBye})
 	}
 	o.continued() // nothing stays stopped with a program that is over
+	o.saving.abandon()
 	if o.server != nil {
 		o.server.Close()
 	}

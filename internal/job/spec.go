@@ -18,6 +18,9 @@ type Spec struct {
 	Attach int
 	// Env is the whole environment of the program, as "NAME=value".
 	Env []string
+	// Image is a checkpoint that the program is restored from; Path and Argv are
+	// then what it was started with. Empty: it is started.
+	Image string
 	// Dir is the working directory; empty means the caller's.
 	Dir string
 	// Nodes is how many local nodes the job has, home included; at least 1.

@@ -54,7 +54,10 @@ func Supervise(args []string) int {
 	// Standard error is the program's; what a bug here prints goes to run.
 	out := os.NewFile(uintptr(crash), "crash")
 	debug.SetCrashOutput(out, debug.CrashOptions{})
-	out.Close() // it has been duplicated
+	out.Close()                                       // it has been duplicated
+	if err := sys.SetCloexec(run, true); err != nil { // no program shall get it
+		return 2
+	}
 	s := &supervisor{run: run}
 	s.guest.Store(-1)
 	if err := s.main(file); err != nil {

@@ -90,6 +90,8 @@ type thread struct {
 	rseq     sys.RseqConfig // its registration, which was ended when it left
 	growing  vm.Addr        // address the shadow touches so that the stack grows
 	comm     string
+	// wait is the call at waitAt that it was last interrupted in, see noteWait.
+	wait, waitAt uint64
 }
 
 // delivery is a signal on which the shadow stands stopped.

@@ -6,13 +6,28 @@ import "popcorn/internal/sys"
 // lasts nobody is resumed: what would be is put off until the end.
 type worldStop struct {
 	o    *origin
-	then func()
+	then func(done func())
 	off  []func()
+	// all: every thread has stopped, and then is at work.
+	all bool
 }
 
 // stopWorld calls then when every thread of the program is stopped, for whatever
 // reason, and resumes those that were stopped for this alone afterwards.
 func (o *origin) stopWorld(then func()) {
+	o.stopWorldUntil(func(done func()) {
+		then()
+		done()
+	})
+}
+
+// stopWorldUntil is stopWorld for work that takes more than one turn of the loop:
+// the threads stay stopped until done is called. Another stop waits for its end.
+func (o *origin) stopWorldUntil(then func(done func())) {
+	if o.world != nil {
+		o.nextWorlds = append(o.nextWorlds, then)
+		return
+	}
 	o.world = &worldStop{o: o, then: then}
 	for _, t := range o.threads {
 		if !t.stopped && !t.exiting {
@@ -24,15 +39,28 @@ func (o *origin) stopWorld(then func()) {
 
 // check runs then once all are stopped.
 func (w *worldStop) check() {
+	if w.all {
+		return
+	}
 	for _, t := range w.o.threads {
 		if !t.stopped && !t.exiting {
 			return
 		}
 	}
-	w.then()
-	w.o.world = nil
+	w.all = true
+	w.then(w.end)
+}
+
+// end lets the threads go on, and begins the next stop that waits.
+func (w *worldStop) end() {
+	o := w.o
+	o.world = nil
 	for _, f := range w.off {
 		f()
+	}
+	if next := o.nextWorlds; len(next) > 0 && o.world == nil {
+		o.nextWorlds = next[1:]
+		o.stopWorldUntil(next[0])
 	}
 }
 

@@ -32,3 +32,24 @@ func TestWorldStop(t *testing.T) {
 		t.Errorf("ran %v, want %v; world %v", ran, want, o.world)
 	}
 }
+
+// TestLongStopOfTheWorld: a stop lasts until its work says so, keeps errands of
+// stopped threads waiting, and the next stop comes after it.
+func TestLongStopOfTheWorld(t *testing.T) {
+	th := &thread{tid: 1, stopped: true}
+	o := &origin{threads: map[int]*thread{1: th}}
+	var ran []string
+	note := func(s string) func() { return func() { ran = append(ran, s) } }
+	var done func()
+	o.stopWorldUntil(func(d func()) { ran, done = append(ran, "first"), d })
+	o.interrupt(th, note("errand"))
+	o.stopWorld(note("second"))
+	o.world.check()
+	if want := []string{"first"}; !slices.Equal(ran, want) {
+		t.Fatalf("ran %v, want %v", ran, want)
+	}
+	done()
+	if want := []string{"first", "errand", "second"}; !slices.Equal(ran, want) || o.world != nil {
+		t.Errorf("ran %v, want %v; world %v", ran, want, o.world)
+	}
+}

@@ -72,3 +72,16 @@ func PagemapScan(pagemapFD int, start, end, anyOf uint64, buf []PageRegion) (n i
 	}
 	return int(got), a.walkEnd, nil
 }
+
+// PagemapHeld is PagemapScan for the pages that a process has something in,
+// present or swapped out; it also tells those that are a file's or the zero page.
+func PagemapHeld(pagemapFD int, start, end uint64, buf []PageRegion) (n int, walkEnd uint64, err error) {
+	a := pmScanArg{size: uint64(unsafe.Sizeof(pmScanArg{})), start: start, end: end,
+		vec: unsafe.Pointer(unsafe.SliceData(buf)), vecLen: uint64(len(buf)), anyOf: PageIsPresent | PageIsSwapped,
+		ret: PageIsPresent | PageIsSwapped | PageIsFile | PageIsPFNZero}
+	got, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(pagemapFD), pagemapScan, uintptr(unsafe.Pointer(&a)))
+	if e != 0 {
+		return 0, start, e
+	}
+	return int(got), a.walkEnd, nil
+}

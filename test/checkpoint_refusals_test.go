@@ -1,0 +1,204 @@
+package test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestCheckpointObstacles: what cannot be saved is named, with its owner, before
+// anything is done, and the program runs on to its end.
+func TestCheckpointObstacles(t *testing.T) {
+	g := readGuest(t, "guests/obstacles.c")
+	for what, want := range map[string][]string{
+		"socket":  {"socket:[", "descriptor 5", "sockets are not carried yet"},
+		"inotify": {"anon_inode:inotify", "descriptor 5"},
+		"child":   {"child process", "thread", "process trees"},
+		"fifo":    {"/fifo", "descriptor 5", "named pipes"},
+		"shm":     {"SYSV", "System V"},
+		"ids":     {"credentials", "real, effective and saved ids differ"},
+		"none":    nil,
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := start(t, command{path: g.build(t), args: []string{what}}, oneNode)
+			r.prints("READY\n")
+			out, err := r.popcorn(20*time.Second, "checkpoint", "--check", r.id)
+			if (err == nil) != (want == nil) || err != nil && err.(*exec.ExitError).ExitCode() != 1 {
+				t.Errorf("checkpoint --check: %v\n%s", err, out)
+			}
+			refused, err := r.popcorn(20*time.Second, "checkpoint", r.id, "-o", r.image("image"), "--json")
+			if want != nil && (err == nil || err.(*exec.ExitError).ExitCode() != 5) {
+				t.Errorf("checkpoint: %v, want it refused with 5\n%s", err, refused)
+			}
+			for _, w := range want {
+				if !strings.Contains(string(out), w) || !strings.Contains(string(refused), w) {
+					t.Errorf("%q is not among\n%s\n%s", w, out, refused)
+				}
+			}
+			if _, err := os.Stat(r.image("image")); (err == nil) != (want == nil) {
+				t.Errorf("image: %v", err)
+			}
+			r.goOn()
+			checkPromise(t, g, r.wait())
+		})
+	}
+}
+
+// savedCounter is a guest that was saved and ended.
+func savedCounter(t *testing.T) *running {
+	t.Helper()
+	r := start(t, command{path: guest(t, "carry_files")}, oneNode)
+	r.prints("READY\n")
+	r.checkpoint("image", "--kill")
+	r.killed()
+	r.goOn()
+	return r
+}
+
+// TestRestoreRefuses: a damaged image, a newer one, and files that have changed
+// are refused by name, and nothing is started.
+func TestRestoreRefuses(t *testing.T) {
+	r := savedCounter(t)
+	whole := r.read(r.image("image"))
+	file := func(change func(b []byte) []byte) func() {
+		return func() {
+			if err := os.WriteFile(r.image("image"), change(slices.Clone(whole)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	in := func(name, content string) func() {
+		return func() {
+			if err := os.WriteFile(filepath.Join(r.dir, name), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	out, log := string(r.read(filepath.Join(r.dir, "out"))), string(r.read(filepath.Join(r.dir, "log")))
+	for _, c := range []struct {
+		name, want string
+		spoil      func()
+	}{
+		{"flipped bit of the head", "damaged", file(func(b []byte) []byte { b[700] ^= 4; return b })},
+		{"flipped bit of memory", "checksum", file(func(b []byte) []byte { b[len(b)-3000] ^= 1; return b })},
+		{"cut short", "damaged", file(func(b []byte) []byte { return b[:len(b)-1] })},
+		{"no image", "not a checkpoint", file(func(b []byte) []byte { return []byte("hello") })},
+		{"newer", "newer format", file(func(b []byte) []byte {
+			return []byte(strings.Replace(string(b), `"Version":1,`, `"Version":7,`, 1))
+		})},
+		{"a longer file", "log: it has changed since the checkpoint: it has 9 bytes, not 4", in("log", log+"more\n")},
+		{"a rewritten file", "out: it has changed since the checkpoint: it was written later", in("out", strings.ToUpper(out))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			os.WriteFile(r.image("image"), whole, 0o600)
+			times := restoreLater(t, filepath.Join(r.dir, "out"), filepath.Join(r.dir, "log"))
+			c.spoil()
+			n := r.restore("image", oneNode)
+			<-n.done
+			text := string(r.read(r.stderr.Name()))
+			if code := exitCode(n.cmd.ProcessState); code != 125 || !strings.Contains(text, c.want) {
+				t.Errorf("exit code %d, want 125 and %q in\n%s", code, c.want, tail([]byte(text)))
+			}
+			n.nothingLeft(2 * time.Second)
+			times()
+		})
+	}
+	os.WriteFile(r.image("image"), whole, 0o600)
+	checkPromise(t, guestSource{}, r.restore("image", oneNode).wait())
+}
+
+// restoreLater notes files' contents and times, and puts them back when called.
+func restoreLater(t *testing.T, names ...string) func() {
+	t.Helper()
+	var undo []func()
+	for _, name := range names {
+		fi, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := os.ReadFile(name)
+		undo = append(undo, func() {
+			os.WriteFile(name, data, 0o600)
+			os.Chtimes(name, time.Time{}, fi.ModTime())
+		})
+	}
+	return func() {
+		for _, f := range undo {
+			f()
+		}
+	}
+}
+
+// TestCheckpointKilled kills the supervisor at random moments of writing an
+// image: the one of before is still whole, or the new one is.
+func TestCheckpointKilled(t *testing.T) {
+	rnd := random(t)
+	good := savedCounter(t)
+	image := good.read(good.image("image"))
+	g := readGuest(t, "guests/carry_big.c")
+	for range full(6, 200) {
+		r := start(t, command{path: g.build(t), args: []string{"64"}}, oneNode)
+		r.prints("READY\n")
+		os.WriteFile(r.image("image"), image, 0o600)
+		supervisor := at(r.parts().Supervisors, 0)
+		asked := make(chan struct{})
+		go func() {
+			defer close(asked)
+			r.popcorn(20*time.Second, "checkpoint", r.id, "-o", r.image("image"))
+		}()
+		time.Sleep(time.Duration(rnd.IntN(900_000)) * time.Microsecond) // the random moment
+		syscall.Kill(supervisor, syscall.SIGKILL)
+		<-asked
+		<-r.done
+		r.nothingLeft(5 * time.Second)
+		out, err := r.popcorn(60*time.Second, "restore", "--check", r.image("image"))
+		old, fresh := strings.Contains(string(out), "carry_files"), strings.Contains(string(out), "carry_big")
+		if err != nil || old == fresh {
+			t.Fatalf("what is there after the kill is no image: %v\n%s", err, out)
+		}
+		t.Logf("the image is the new one: %v", fresh)
+	}
+}
+
+// TestDebugger: gdb shows every thread of a checkpoint where it stood.
+func TestDebugger(t *testing.T) {
+	gdb, err := exec.LookPath("gdb")
+	if err != nil {
+		t.Skip("no gdb here")
+	}
+	program := guest(t, "carry_threads")
+	for _, v := range []variant{oneNode, spread2} {
+		t.Run(v.name, func(t *testing.T) {
+			r := start(t, command{path: program}, v)
+			r.prints("READY\n")
+			r.checkpoint("image")
+			r.goOn()
+			r.wait()
+			out, err := exec.Command(gdb, "-nx", "-batch", "-ex", "info threads", "-ex", "thread apply all bt", program, r.image("image")).CombinedOutput()
+			if err != nil {
+				t.Fatalf("gdb: %v\n%s", err, out)
+			}
+			text := string(out)
+			if n := strings.Count(text, "waits (arg="); n < 6 {
+				t.Errorf("%d of 6 threads stand in waits", n)
+			}
+			for _, want := range []string{"spins (arg=", "saved ()", "main ()", "Core was generated by `" + program} {
+				if !strings.Contains(text, want) {
+					t.Errorf("no %q", want)
+				}
+			}
+			if t.Failed() {
+				t.Logf("%s", tail(out))
+			}
+			elf, err := exec.Command("readelf", "-hln", r.image("image")).CombinedOutput()
+			if err != nil || !strings.Contains(string(elf), "CORE (Core file)") || strings.Contains(string(elf), "readelf: ") {
+				t.Errorf("readelf: %v\n%s", err, tail(elf))
+			}
+		})
+	}
+}

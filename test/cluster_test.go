@@ -26,10 +26,15 @@ type cluster struct {
 	lab      *lab.Lab
 	patience time.Duration           // what a command of ours may take
 	daemons  map[string]*lab.Program // the last one, by host
+	binary   string                  // that the next one is started from
 }
 
 // within is c for a subtest, which fails alone.
-func (c *cluster) within(t *testing.T) *cluster { return &cluster{t, c.lab, c.patience, c.daemons} }
+func (c *cluster) within(t *testing.T) *cluster {
+	other := *c
+	other.t = t
+	return &other
+}
 
 // folders numbers those that programs run in.
 var folders atomic.Int32
@@ -46,7 +51,8 @@ func newCluster(t *testing.T, n int) *cluster {
 func formCluster(t *testing.T, n int, patience time.Duration, options ...lab.Option) *cluster {
 	t.Helper()
 	options = append(options, lab.Origin(), lab.File("/usr/bin/popcorn", popcornBin))
-	c := &cluster{t: t, lab: lab.New(t, n, options...), patience: patience, daemons: map[string]*lab.Program{}}
+	c := &cluster{t: t, lab: lab.New(t, n, options...), patience: patience, binary: "/usr/bin/popcorn",
+		daemons: map[string]*lab.Program{}}
 	for _, h := range c.lab.Hosts() {
 		h.WriteFile("/etc/popcorn/node.toml", []byte("allow_root = true\n"), 0o644)
 	}
@@ -68,7 +74,7 @@ func (c *cluster) serve(h *lab.Host, args ...string) {
 		c.t.Fatal(err)
 	}
 	defer out.Close()
-	cmd := h.Command(c.t.Context(), append([]string{"/usr/bin/popcorn"}, args...)...)
+	cmd := h.Command(c.t.Context(), append([]string{c.binary}, args...)...)
 	cmd.Stderr = out
 	if c.daemons[h.Name], err = h.Start(cmd); err != nil {
 		c.t.Fatalf("start daemon on %s: %v", h.Name, err)

@@ -58,11 +58,11 @@ func attach(cmd *cobra.Command, f *runFlags, word string) error {
 	if err != nil || pid <= 0 {
 		return usagef("%q is no process id", word)
 	}
-	spec, send, err := attachSpec(cmd, f, pid)
+	spec, deputies, err := attachSpec(cmd, f, pid)
 	if err != nil {
 		return err
 	}
-	end, err := startAttach(cmd.Context(), spec, send, func(id string) {
+	end, err := startAttach(cmd.Context(), spec, deputies, func(id string) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "popcorn: process %d (%s) is job %s; ^C lets it go\n", pid, spec.Argv[0], id)
 	})
 	switch {
@@ -76,7 +76,7 @@ func attach(cmd *cobra.Command, f *runFlags, word string) error {
 	return nil
 }
 
-func attachSpec(cmd *cobra.Command, f *runFlags, pid int) (s job.Spec, send job.SendDeputy, err error) {
+func attachSpec(cmd *cobra.Command, f *runFlags, pid int) (s job.Spec, deputies job.Deputies, err error) {
 	set, err := resolve(flagSettings(cmd, f))
 	if err != nil {
 		return s, nil, err
@@ -91,13 +91,13 @@ func attachSpec(cmd *cobra.Command, f *runFlags, pid int) (s job.Spec, send job.
 		return s, nil, err
 	}
 	settle(&s, set) // --on, perhaps from a file, says where programs begin: this one has
-	if send, err = f.placeOnHosts(cmd, &s); err != nil {
+	if deputies, err = f.placeOnHosts(cmd, &s); err != nil {
 		return s, nil, err
 	}
 	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
 		return s, nil, err
 	}
-	return s, send, checkSpec(s)
+	return s, deputies, checkSpec(s)
 }
 
 // commandOf is the command line of a process, for people to know it by.

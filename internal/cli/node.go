@@ -54,6 +54,10 @@ func (f *nodeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.Name, "name", "", "the `NAME` of this node (default the host's)")
 	cmd.Flags().StringVar(&f.State, "state", "", "keep keys and certificates in `DIR` (default /var/lib/popcorn for root)")
 	cmd.Flags().StringVar(&f.format, "log-format", "", "write the log as `FORMAT` text, the default, or json")
+	cmd.Flags().Float64Var(&f.CPUs, "cpus", 0, "let programs of the cluster use at most `N` processors here together")
+	cmd.Flags().Var(&f.Memory, "memory", "let programs of the cluster use at most `SIZE` of memory here together, as in 4G")
+	cmd.Flags().Uint32Var(&f.PIDs, "pids", 0, "let programs of the cluster have at most `N` threads here together")
+	cmd.Flags().StringVar(&f.Cgroup, "cgroup", "", "set these limits below the cgroup `PATH` (default the daemon's own)")
 	cmd.Flags().StringVar(&f.file, "config", "", "read settings from `FILE` (default "+node.ConfigFile+")")
 }
 
@@ -79,6 +83,10 @@ func (f *nodeFlags) settings() (node.Config, error) {
 	c.Name = cmp.Or(f.Name, c.Name)
 	c.State = cmp.Or(f.State, c.State)
 	c.LogFormat = cmp.Or(f.format, c.LogFormat)
+	c.CPUs = cmp.Or(f.CPUs, c.CPUs)
+	c.Memory = cmp.Or(f.Memory, c.Memory)
+	c.PIDs = cmp.Or(f.PIDs, c.PIDs)
+	c.Cgroup = cmp.Or(f.Cgroup, c.Cgroup)
 	c.Version = version
 	return c, absolute(&c.State)
 }
@@ -100,8 +108,10 @@ func newNodeServe() *cobra.Command {
 		Short: "Run the daemon of this node, founding a cluster if it is in none",
 		Long: `serve runs the daemon until it gets SIGTERM or SIGINT; a second one ends it at once.
 With an empty state directory it founds a cluster of one node. What it is told by
-flags then, or at node join, it remembers. Logs go to standard error. SIGHUP has it
-read its configuration file again.`,
+flags then, or at node join, it remembers, but for limits: those it has to be told
+each time, or to find in its configuration file (docs/cluster.md has all keys).
+It does not start without a limit that was asked for. Logs go to standard error.
+SIGHUP has it read its configuration file again.`,
 		Args:              exactly(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -31,7 +31,7 @@ does: the exit code is the program's own.`,
   popcorn restore --nodes 3 --spread big.image`,
 		Args: exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec, send, err := f.spec(cmd)
+			spec, deputies, err := f.spec(cmd)
 			if err == nil {
 				spec.Image = args[0]
 				err = absolute(&spec.Image)
@@ -47,7 +47,7 @@ does: the exit code is the program's own.`,
 				return ours(err)
 			}
 			spec.Argv, spec.Path = im.Process.Argv, im.Process.Exe.Path
-			return runJob(cmd, spec, send)
+			return runJob(cmd, spec, deputies)
 		},
 	}
 	f.addTo(cmd)

@@ -90,16 +90,16 @@ var startJob = job.Run
 
 // run starts the program and ends with its exit code.
 func run(cmd *cobra.Command, f *runFlags, args []string) error {
-	spec, send, err := newSpec(cmd, f, args)
+	spec, deputies, err := newSpec(cmd, f, args)
 	if err != nil {
 		return ours(err)
 	}
-	return runJob(cmd, spec, send)
+	return runJob(cmd, spec, deputies)
 }
 
 // runJob runs the job and ends with the program's exit code.
-func runJob(cmd *cobra.Command, spec job.Spec, send job.SendDeputy) error {
-	code, err := startJob(cmd.Context(), spec, send)
+func runJob(cmd *cobra.Command, spec job.Spec, deputies job.Deputies) error {
+	code, err := startJob(cmd.Context(), spec, deputies)
 	if err != nil {
 		if code == 0 {
 			code = exitOurs
@@ -119,23 +119,23 @@ func ours(err error) error {
 	return &exitError{exitOurs, err}
 }
 
-func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, send job.SendDeputy, err error) {
+func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, deputies job.Deputies, err error) {
 	if f.background {
 		return s, nil, errors.New("run -d is not there yet: run in the background with your shell's &")
 	}
 	if len(args) == 0 {
 		return s, nil, usagef("run: no program given; see popcorn run --help")
 	}
-	if s, send, err = f.spec(cmd); err != nil {
+	if s, deputies, err = f.spec(cmd); err != nil {
 		return s, nil, err
 	}
 	prog, err := lookUp(args)
 	s.Path, s.Argv = prog.path, prog.argv
-	return s, send, err
+	return s, deputies, err
 }
 
 // spec is what the flags and settings say of where a program runs.
-func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, send job.SendDeputy, err error) {
+func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, deputies job.Deputies, err error) {
 	set, err := resolve(flagSettings(cmd, f))
 	if err != nil {
 		return s, nil, err
@@ -150,7 +150,7 @@ func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, send job.SendDeputy, er
 		return s, nil, err
 	}
 	settle(&s, set)
-	if send, err = f.placeOnHosts(cmd, &s); err != nil {
+	if deputies, err = f.placeOnHosts(cmd, &s); err != nil {
 		return s, nil, err
 	}
 	if set.On != nil {
@@ -161,7 +161,7 @@ func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, send job.SendDeputy, er
 	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
 		return s, nil, err
 	}
-	return s, send, checkSpec(s)
+	return s, deputies, checkSpec(s)
 }
 
 func (f *runFlags) encrypts() (bool, error) {
@@ -175,7 +175,7 @@ func (f *runFlags) encrypts() (bool, error) {
 }
 
 // placeOnHosts does what --hosts and --hostfile ask for, if they are given.
-func (f *runFlags) placeOnHosts(cmd *cobra.Command, s *job.Spec) (job.SendDeputy, error) {
+func (f *runFlags) placeOnHosts(cmd *cobra.Command, s *job.Spec) (job.Deputies, error) {
 	list, err := f.hostList()
 	if err != nil || list == nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 type cluster interface {
 	Self(ctx context.Context) (node.Self, error)
 	Members(ctx context.Context) ([]node.Member, error)
-	StartDeputy(ctx context.Context, host string, config []byte) error
+	job.Deputies
 }
 
 // localCluster is a variable for tests.
@@ -38,9 +38,9 @@ func (f *runFlags) hostList() ([]hostSlots, error) {
 	return nil, nil
 }
 
-// onHosts makes s a job of this host and those listed. It returns how deputies
-// are started there.
-func onHosts(ctx context.Context, s *job.Spec, list []hostSlots) (job.SendDeputy, error) {
+// onHosts makes s a job of this host and those listed. It returns who starts
+// deputies there.
+func onHosts(ctx context.Context, s *job.Spec, list []hostSlots) (job.Deputies, error) {
 	ctx, cancel := context.WithTimeout(ctx, clusterPatience)
 	defer cancel()
 	c, err := localCluster(ctx)
@@ -55,7 +55,7 @@ func onHosts(ctx context.Context, s *job.Spec, list []hostSlots) (job.SendDeputy
 	if err != nil {
 		return nil, err
 	}
-	return c.StartDeputy, placeHosts(s, self.Member, members, list)
+	return c, placeHosts(s, self.Member, members, list)
 }
 
 // placeHosts numbers the hosts: this one first, as home, then those listed. A host

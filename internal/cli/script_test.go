@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // tellSpec prints what of a Spec the command line decides, and takes its exit
 // code from the program's argument "exit=N".
-func tellSpec(_ context.Context, s job.Spec, _ job.SendDeputy) (int, error) {
+func tellSpec(_ context.Context, s job.Spec, _ job.Deputies) (int, error) {
 	fmt.Printf("path=%s argv=%q nodes=%d on=%d spread=%v stats=%q name=%q abi=%q log=%q idle=%v verify=%q\n",
 		s.Path, s.Argv, s.Nodes, s.On, s.Spread, s.StatsFile, s.Name, s.ABI, s.LogFile, s.IdlePoll, s.Verify)
 	code := 0

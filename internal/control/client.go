@@ -33,7 +33,7 @@ func Dial(e Entry) (*Client, error) {
 func dialSocket(e Entry) (*net.UnixConn, error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: e.socket(), Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("call job %s: %w", e.ID, err)
+		return nil, fmt.Errorf("call job %s: %w", e.ID, denied(err))
 	}
 	return conn, nil
 }
@@ -143,8 +143,8 @@ func exchange(conn *net.UnixConn, req request) (reply, error) {
 			return reply{}, err
 		}
 	}
-	if err := writeLine(conn, req); err != nil {
-		return reply{}, err
+	if err := writeLine(conn, req); err != nil && !errors.Is(err, sys.EPIPE) {
+		return reply{}, err // but who refuses us may have said so and hung up before
 	}
 	var rep reply
 	if err := readLine(conn, maxReply, &rep); err != nil {

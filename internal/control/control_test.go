@@ -310,7 +310,7 @@ func TestModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, "aa11", "", newFake())
-	for path, want := range map[string]os.FileMode{dir: 0o700, s.entry.socket(): 0o600, s.entry.file(): 0o600} {
+	for path, want := range map[string]os.FileMode{dir: 0o700, s.entry.socket(): 0o666, s.entry.file(): 0o600} {
 		fi, err := os.Stat(path)
 		if err != nil || fi.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v; want %v", path, fi.Mode().Perm(), err, want)

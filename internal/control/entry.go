@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func List() ([]Entry, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list jobs: %w", err)
+		return nil, fmt.Errorf("list jobs: %w", denied(err))
 	}
 	var out []Entry
 	for _, f := range files {
@@ -155,10 +156,31 @@ func load(id string) (Entry, error) {
 // of just one id; in this order.
 func Find(ref string) (Entry, error) {
 	all, err := List()
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrRefused) {
 		return Entry{}, err
 	}
-	return find(all, ref)
+	e, notFound := find(all, ref)
+	if errors.Is(notFound, ErrNoSuchJob) && isID(ref) && mayBe(Entry{ID: ref}) {
+		return Entry{ID: ref}, nil // somebody else's, of which nothing can be read: the job decides
+	}
+	return e, cmp.Or(err, notFound)
+}
+
+// mayBe tells whether a job's socket is there, or cannot be looked for.
+func mayBe(e Entry) bool {
+	_, err := os.Lstat(e.socket())
+	return err == nil || errors.Is(err, os.ErrPermission)
+}
+
+// isID tells whether ref can only be a job's id: it becomes part of a path.
+func isID(ref string) bool { return len(ref) == 8 && strings.Trim(ref, "0123456789abcdef") == "" }
+
+// denied makes a refusal of what file modes forbid.
+func denied(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return err
 }
 
 func find(all []Entry, ref string) (Entry, error) {

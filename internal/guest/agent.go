@@ -74,7 +74,8 @@ type Slots struct {
 	next int
 }
 
-func newSlots(fd int) (*Slots, error) {
+// NewSlots maps the slots that are in the memfd fd, which Close closes.
+func NewSlots(fd int) (*Slots, error) {
 	mem, err := sys.Mmap(fd, 0, slotsSize, sys.PROT_READ|sys.PROT_WRITE, sys.MAP_SHARED)
 	if err != nil {
 		return nil, err

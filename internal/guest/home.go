@@ -174,7 +174,7 @@ func (p *Process) putSlots(tid int) error {
 		return err
 	}
 	p.dropSlots()
-	p.Slots, err = newSlots(ours)
+	p.Slots, err = NewSlots(ours)
 	return err
 }
 

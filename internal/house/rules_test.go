@@ -23,7 +23,7 @@ const module = "popcorn"
 var floors = map[string]int{
 	"vm": 0, "syscalls": 0, "sys": 0, "house": 0,
 	"coherence": 1, "image": 1,
-	"wire": 2, "control": 2, "trust": 2,
+	"wire": 2, "control": 2, "trust": 2, "cgroup": 2,
 	"guest": 3,
 	"pager": 4, "carry": 4,
 	"bench": 5,

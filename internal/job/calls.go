@@ -249,7 +249,7 @@ func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64) {
 		o.send(t.node, wire.Header{Type: wire.TCallResult, ID: uint64(t.tid), Addr: o.readClock(args[0])})
 		return
 	}
-	o.stats.forwarded[nr]++
+	count(o.stats.forwarded, nr, otherCalls)
 	t.to(calling)
 	t.call = c
 	o.begin(t, c) // a shadow in a stop of the whole process finds it afterwards
@@ -373,7 +373,10 @@ func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		if t.where != away && t.where != calling && t.where != recalled {
+		if t.where == calling {
+			return errProtocol // it waits for the result
+		}
+		if t.where != away && t.where != recalled {
 			return nil
 		}
 		o.returned(t, ctx, h.Aux, h.Addr, h.Flags&flagInCall != 0)

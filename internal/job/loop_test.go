@@ -9,7 +9,7 @@ import (
 	"popcorn/internal/sys"
 )
 
-func testLoop(t *testing.T) *loop {
+func testLoop(t testing.TB) *loop {
 	t.Helper()
 	l, err := newLoop()
 	if err != nil {

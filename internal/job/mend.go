@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"popcorn/internal/coherence"
+	"popcorn/internal/control"
 	"popcorn/internal/sys"
 	"popcorn/internal/wire"
 )
@@ -163,8 +164,19 @@ func (l *links) answer(tcp wire.Socket) {
 	r, peer, err := wire.AnswerAgain(ctx, tcp, l.me, func(node uint16, id wire.SessionID) (wire.Ticket, bool) {
 		return l.offer(ctx, coherence.NodeID(node), id)
 	})
-	if err == nil {
-		l.loop.post(func() { l.resume(coherence.NodeID(peer.Node), r) })
+	if err != nil {
+		stranger(l.me, err)
+		return
+	}
+	l.loop.post(func() { l.resume(coherence.NodeID(peer.Node), r) })
+}
+
+// stranger writes down a caller who was refused. What else goes wrong with a call
+// is of no account: whoever that was calls again.
+func stranger(me wire.Hello, err error) {
+	var refused *wire.HandshakeError
+	if errors.As(err, &refused) && !refused.ByPeer {
+		control.Refused("a stranger called node %d of job %x: %v", me.Node, me.Job[:4], err)
 	}
 }
 

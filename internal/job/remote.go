@@ -306,6 +306,9 @@ func (r *remote) arrive(tid int, payload []byte) error {
 		ctx.FitFrom(r.cpus.origin, r.cpus.here)
 		err = ctx.Load(stub)
 	}
+	if errors.Is(err, sys.EAGAIN) {
+		err = fmt.Errorf("%w: there are as many threads here as may be (pids in this host's node.toml, or ulimit -u)", err)
+	}
 	if err != nil {
 		r.fail(fmt.Errorf("take thread %d: %w", tid, err))
 		return nil

@@ -45,7 +45,7 @@ var returnNames = map[uint32]string{returnRecalled: "recalled", returnPopcorn: "
 // shadow is making a call for it, or was about to.
 func (o *origin) returned(t *thread, ctx *guest.Context, reason uint32, nr uint64, inCall bool) {
 	if reason == returnCall {
-		o.stats.wentHome[syscalls.Lookup(int(nr)).Name]++
+		count(o.stats.wentHome, syscalls.Lookup(int(nr)).Name, "other calls")
 	} else if reason != returnRecalled {
 		o.stats.wentHome[returnNames[reason]]++
 	}

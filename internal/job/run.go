@@ -20,19 +20,19 @@ import (
 // Run starts a supervisor for every node, has the program run under them and
 // returns its exit code, 128+N when signal N ended it. With an error the code
 // is that of popcorn's own failure: 125, or 126 and 127 when the program cannot
-// be executed. On other hosts than this one, deputies are started by send.
+// be executed. On other hosts than this one, it has deputies started.
 //
 // Run also keeps what must outlive a supervisor that is killed: as long as it
 // holds the guest's userfaultfd and listener, a guest cut loose waits, instead
 // of reading zeros, until it is killed here.
-func Run(ctx context.Context, s Spec, send SendDeputy) (int, error) {
+func Run(ctx context.Context, s Spec, deputies Deputies) (int, error) {
 	l := newLauncher(s)
-	l.send = send
+	l.deputies = deputies
 	defer l.close()
 	if err := l.start(); err != nil {
 		return exitOwn, err
 	}
-	return l.wait(ctx)
+	return l.waitAndInquire(ctx)
 }
 
 func newLauncher(s Spec) *launcher {
@@ -41,17 +41,17 @@ func newLauncher(s Spec) *launcher {
 
 // launcher is popcorn run's side of a job, and a deputy's.
 type launcher struct {
-	spec    Spec
-	job     string
-	send    SendDeputy
-	nodes   []*child // by number; nil until started
-	talk    *talk    // with deputies, nil without
-	packets chan packet
-	unheard chan unheard
-	ended   chan struct{}
-	readers sync.WaitGroup
-	guest   int
-	soon    []sys.Signal // came before there was a program to pass them on to
+	spec     Spec
+	job      string
+	deputies Deputies // nil: there are none
+	nodes    []*child // by number; nil until started
+	talk     *talk    // with deputies, nil without
+	packets  chan packet
+	unheard  chan unheard
+	ended    chan struct{}
+	readers  sync.WaitGroup
+	guest    int
+	soon     []sys.Signal // came before there was a program to pass them on to
 	// asked is how often the origin's supervisor was asked whether it is well, and
 	// answered its last answer.
 	asked, answered int
@@ -255,6 +255,15 @@ func (c *child) keep(p packet) {
 	if p.msg.Keep && len(p.fds) > 0 {
 		c.kept = append(c.kept, keep{p.fds})
 	}
+}
+
+// waitAndInquire is wait; of a failure it tells what hosts know too.
+func (l *launcher) waitAndInquire(ctx context.Context) (int, error) {
+	code, err := l.wait(ctx)
+	if err != nil && code == exitOwn && ctx.Err() == nil && !errors.Is(err, control.ErrRefused) {
+		err = l.inquire(err)
+	}
+	return code, err
 }
 
 // wait runs the job to its end.

@@ -23,17 +23,17 @@ type AttachEnd struct {
 // control.ErrRefused or ErrNoSuchJob when nothing was done to it.
 //
 // As Run does, Attach keeps what must outlive a supervisor, while there is such.
-func Attach(ctx context.Context, s Spec, send SendDeputy, ready func(id string)) (AttachEnd, error) {
+func Attach(ctx context.Context, s Spec, deputies Deputies, ready func(id string)) (AttachEnd, error) {
 	if err := Examine(s.Attach); err != nil {
 		return AttachEnd{}, err
 	}
 	l := newLauncher(s)
-	l.send, l.ready = send, ready
+	l.deputies, l.ready = deputies, ready
 	defer l.close()
 	if err := l.start(); err != nil {
 		return AttachEnd{}, err
 	}
-	code, err := l.wait(ctx)
+	code, err := l.waitAndInquire(ctx)
 	return AttachEnd{LetGo: l.letGo, Code: code}, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -20,8 +21,14 @@ type Host struct {
 	IP   string // where the other nodes of the job reach it
 }
 
-// SendDeputy has "popcorn deputy" started on a host, with config on descriptor 3.
-type SendDeputy func(ctx context.Context, host string, config []byte) error
+// Deputies are those that can be had on other hosts.
+type Deputies interface {
+	// StartDeputy has "popcorn deputy" started on a host for a job, with config on
+	// descriptor 3.
+	StartDeputy(ctx context.Context, host, job string, config []byte) error
+	// DeputyEnd tells in words what has happened to that deputy; empty for nothing.
+	DeputyEnd(ctx context.Context, host, job string) (string, error)
+}
 
 const (
 	// deputyLane marks the connection between popcorn run and a deputy.
@@ -39,7 +46,7 @@ type deputyConfig struct {
 // startDeputies has deputies started on the job's other hosts and waits until all
 // have called.
 func (l *launcher) startDeputies(cfg config, authority *wire.Authority) error {
-	if l.send == nil {
+	if l.deputies == nil {
 		return errors.New("there is no way to start a program on other hosts")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deputyPatience)
@@ -77,7 +84,38 @@ func (l *launcher) sendDeputy(ctx context.Context, nid int, cfg config, a *wire.
 	if err != nil {
 		return fmt.Errorf("encode configuration: %w", err)
 	}
-	return l.send(ctx, l.spec.Hosts[nid].Name, text)
+	return l.deputies.StartDeputy(ctx, l.spec.Hosts[nid].Name, l.shortID(), text)
+}
+
+// shortID is what people and daemons call the job.
+func (l *launcher) shortID() string { return l.job[:min(len(l.job), 8)] }
+
+// causePatience bounds the wait for what hosts know of a job's failure.
+const causePatience = 2 * time.Second
+
+// inquire adds to a job's failure what has happened to deputies: that the kernel
+// has killed one, say, for want of memory. Who is killed cannot tell it.
+func (l *launcher) inquire(failure error) error {
+	if len(l.spec.Hosts) == 0 || l.deputies == nil {
+		return failure
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), causePatience)
+	defer cancel()
+	causes := make([]string, len(l.spec.Hosts))
+	var asked sync.WaitGroup
+	for nid := 1; nid < len(l.spec.Hosts); nid++ {
+		asked.Go(func() {
+			// Of a host that does not answer, the failure itself tells.
+			causes[nid], _ = l.deputies.DeputyEnd(ctx, l.spec.Hosts[nid].Name, l.shortID())
+		})
+	}
+	asked.Wait()
+	for nid, cause := range causes {
+		if cause != "" {
+			failure = fmt.Errorf("%w; %s: %s", failure, l.spec.nodeTitle(nid), cause)
+		}
+	}
+	return failure
 }
 
 // accredit gives the node of cfg its credentials, if the job has an authority.
@@ -103,7 +141,8 @@ func (l *launcher) expectDeputies(ctx context.Context, listener *wire.Listener, 
 			return fmt.Errorf("wait for %s: %w", l.absent(t), err)
 		}
 		if err != nil {
-			continue // whoever that was
+			stranger(me, err)
+			continue
 		}
 		nid := coherence.NodeID(peer.Node)
 		if int(nid) >= l.spec.Nodes || peer.Lane != deputyLane {

@@ -86,6 +86,21 @@ func (r *remote) sendStats() {
 	r.send(coherence.Home, wire.Header{Type: wire.TStatsResult}, b)
 }
 
+// maxCounted is how many calls are counted apart: their numbers come from other
+// nodes, and there are 2^64.
+const maxCounted = 1024
+
+// otherCalls stands for those beyond that.
+const otherCalls = ^uint64(0)
+
+// count adds one to what there is of key, or of rest once there are too many.
+func count[K comparable](m map[K]uint64, key, rest K) {
+	if _, ok := m[key]; !ok && len(m) >= maxCounted {
+		key = rest
+	}
+	m[key]++
+}
+
 // statsPatience is how long the end of a job waits for the nodes' figures.
 const statsPatience = 2 * time.Second
 

@@ -279,7 +279,8 @@ func (s *supervisor) acceptPeers(ctx context.Context, l *wire.Listener) error {
 			return fmt.Errorf("accept nodes: %w", err)
 		}
 		if err != nil {
-			continue // whoever that was
+			stranger(s.me, err)
+			continue
 		}
 		if old := s.peers[coherence.NodeID(hello.Node)]; old != nil {
 			old.Close()
@@ -354,6 +355,7 @@ func (s *supervisor) fail(err error) {
 	if s.failed == nil {
 		s.failed = err
 		s.logf("fail: %v", err)
+		s.send(coherence.Home, wire.Header{Type: wire.TGone}, []byte(err.Error())) // nothing at home itself
 	}
 	s.loop.stop()
 }

@@ -135,7 +135,8 @@ func (a *audit) interceptor(meter *meter) connect.Interceptor {
 }
 
 // quiet are the calls that change nothing.
-var quiet = map[string]bool{"Self": true, "Members": true, "Announce": true, "Check": true, "CheckHere": true, "Echo": true}
+var quiet = map[string]bool{"Self": true, "Members": true, "Announce": true, "Check": true, "CheckHere": true, "Echo": true,
+	"DeputyEnd": true, "UserDeputyEnd": true}
 
 // onlyAsks are the calls that change nothing as they were made.
 func onlyAsks(req any) bool {
@@ -159,6 +160,10 @@ func objectOf(req any) string {
 	switch r := req.(type) {
 	case *api.StartDeputyRequest:
 		return "node " + r.GetNode()
+	case *api.DeputyEndRequest:
+		return "node " + r.GetNode()
+	case *api.UserDeputyEndRequest:
+		return fmt.Sprintf("uid %d", r.GetUid())
 	case *api.LeaveRequest:
 		return "node " + cmp.Or(r.GetNode(), "of its own")
 	case *api.StartUserDeputyRequest:

@@ -21,6 +21,7 @@ type process struct {
 type present struct {
 	process
 	uid   uint32
+	key   string
 	pidfd int
 }
 
@@ -57,34 +58,41 @@ func (a *deputies) census() (crowd, error) {
 // meet opens a deputy of ours and looks again at what it opened: the number may
 // have passed to another process in between, but not while that one lives.
 func (a *deputies) meet(pid int) (present, bool) {
-	if !a.isOurs(pid) {
+	key, ok := a.isOurs(pid)
+	if !ok {
 		return present{}, false
 	}
 	fd, err := sys.PidfdOpen(pid, 0)
 	if err != nil {
 		return present{}, false
 	}
-	p := present{process{PID: pid}, 0, fd}
+	p := present{process{PID: pid}, 0, key, fd}
 	p.Start, err = startOfProcess(pid)
 	if err == nil {
 		p.uid, err = userOfProcess(pid)
 	}
 	mine := os.Geteuid() == 0 || int(p.uid) == os.Geteuid()
-	if err != nil || !mine || !a.isOurs(pid) || sys.AwaitPidfd(fd, 0) {
+	again, ok := a.isOurs(pid)
+	if err != nil || !mine || !ok || again != key || sys.AwaitPidfd(fd, 0) {
 		sys.Close(fd)
 		return present{}, false
 	}
 	return p, true
 }
 
-// isOurs tells whether the process pid says that it is a deputy of this daemon.
-func (a *deputies) isOurs(pid int) bool {
+// isOurs tells whether the process pid says that it is a deputy of this daemon,
+// and which.
+func (a *deputies) isOurs(pid int) (key string, ok bool) {
 	text, err := os.ReadFile(procFile(pid, "cmdline"))
 	if err != nil {
-		return false
+		return "", false
 	}
 	argv := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
-	return len(argv) > 2 && argv[1] == "deputy" && argv[len(argv)-1] == a.mark
+	n := len(argv)
+	if n < 4 || argv[1] != "deputy" || argv[n-1] != a.mark {
+		return "", false
+	}
+	return argv[n-2], true
 }
 
 func procFile(pid int, name string) string { return fmt.Sprintf("/proc/%d/%s", pid, name) }

@@ -65,7 +65,7 @@ func TestCheck(t *testing.T) {
 func TestCheckOfPolicy(t *testing.T) {
 	a := newHost(t, "a")
 	a.start()
-	a.daemon.deputies.govern(policy{[]string{"4711"}, false, os.Geteuid() + 1}) // as if it were another's
+	a.daemon.deputies.govern(policy{users: []string{"4711"}, euid: os.Geteuid() + 1}) // as if it were another's
 	s, err := a.client.Check(t.Context(), "a")
 	check(t, err)
 	if f := s.finding(t, "lets this user in"); f.OK || !strings.Contains(f.Problem, "belongs to user") {

@@ -76,16 +76,22 @@ func (a *deputies) mayStart(uid uint32) error {
 	return a.policy.check(uid)
 }
 
-// examineAs runs "popcorn check --json" as a user.
+// rules is the policy as it is now.
+func (a *deputies) rules() policy {
+	a.door.RLock()
+	defer a.door.RUnlock()
+	return a.policy
+}
+
+// examineAs runs "popcorn check --json" as who a user's programs run as.
 func (d *Daemon) examineAs(uid, gid uint32) (f Findings, err error) {
-	var cred *sys.Identity
+	p := d.deputies.rules()
+	cred, err := p.runsAs(uid, gid)
 	switch {
-	case os.Geteuid() == 0:
-		if cred, err = identity(uid, gid); err != nil {
-			return f, err
-		}
-	case int(uid) != os.Geteuid():
-		return f, d.deputies.policy.check(uid) // it cannot be told
+	case err != nil:
+		return f, err
+	case cred == nil && int(uid) != p.euid:
+		return f, p.check(uid) // it cannot be told
 	}
 	text, err := outputOf(d.cfg.Check, cred)
 	if err != nil {

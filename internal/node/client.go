@@ -133,9 +133,17 @@ func (c *Client) Label(ctx context.Context, name string, set map[string]string, 
 	return reply.Labels, nil
 }
 
-// StartDeputy starts a deputy of the calling user at a node. It reads config
-// from descriptor 3. ErrNoSuchNode, ErrUnreachable and ErrRefused are told apart.
-func (c *Client) StartDeputy(ctx context.Context, nodeName string, config []byte) error {
-	_, err := c.calls.StartDeputy(ctx, &api.StartDeputyRequest{ApiVersion: api.Version, Node: nodeName, Config: config})
+// StartDeputy starts a deputy of the calling user for a job at a node. It reads
+// config from descriptor 3. ErrNoSuchNode, ErrUnreachable and ErrRefused are
+// told apart.
+func (c *Client) StartDeputy(ctx context.Context, nodeName, job string, config []byte) error {
+	_, err := c.calls.StartDeputy(ctx, &api.StartDeputyRequest{ApiVersion: api.Version, Node: nodeName, Job: job, Config: config})
 	return fromWire(err, c.lost)
+}
+
+// DeputyEnd tells what happened to the deputy of a job of the calling user at a
+// node, in words; empty when nothing did, as far as that node knows.
+func (c *Client) DeputyEnd(ctx context.Context, nodeName, job string) (string, error) {
+	reply, err := c.calls.DeputyEnd(ctx, &api.DeputyEndRequest{ApiVersion: api.Version, Node: nodeName, Job: job})
+	return reply.GetCause(), fromWire(err, c.lost)
 }

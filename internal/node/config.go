@@ -14,6 +14,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"popcorn/internal/cgroup"
 	"popcorn/internal/trust"
 )
 
@@ -28,6 +29,18 @@ type Config struct {
 	Name       string   `toml:"name"`        // of this node
 	AllowUsers []string `toml:"allow_users"` // names or numbers; empty: all but root
 	AllowRoot  bool     `toml:"allow_root"`
+
+	MapUsers map[string]string `toml:"map_users"` // submitting user to the account that its programs run as here
+
+	// What programs of the cluster may use here together, and each of them; zero
+	// for what is not limited.
+	CPUs         float64     `toml:"cpus"`
+	Memory       cgroup.Size `toml:"memory"`
+	PIDs         uint32      `toml:"pids"`
+	DeputyCPUs   float64     `toml:"deputy_cpus"`
+	DeputyMemory cgroup.Size `toml:"deputy_memory"`
+	DeputyPIDs   uint32      `toml:"deputy_pids"`
+	Cgroup       string      `toml:"cgroup"` // the group the limits are set below; empty: the daemon's own
 
 	DrainOnStop  bool          `toml:"drain_on_stop"` // empty the node before the daemon ends
 	DrainTimeout time.Duration `toml:"drain_timeout"` // bounds that
@@ -63,7 +76,7 @@ func LoadConfig(path string) (Config, error) {
 		return c, fmt.Errorf("read configuration: %w", err)
 	case len(meta.Undecoded()) > 0:
 		return c, fmt.Errorf("read %s: unknown key %q; known are state, listen, advertise, name, allow_users, allow_root, "+
-			"drain_on_stop, drain_timeout, gossip, metrics and log_format", cmp.Or(path, ConfigFile), meta.Undecoded()[0].String())
+			"map_users, cpus, memory, pids, deputy_cpus, deputy_memory, deputy_pids, cgroup, drain_on_stop, drain_timeout, gossip, metrics and log_format", cmp.Or(path, ConfigFile), meta.Undecoded()[0].String())
 	case c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json":
 		return c, fmt.Errorf("read %s: log_format %q: text and json are known", cmp.Or(path, ConfigFile), c.LogFormat)
 	case c.DrainTimeout < 0:
@@ -73,6 +86,33 @@ func LoadConfig(path string) (Config, error) {
 }
 
 func (c *Config) gossips() bool { return c.Gossip == nil || *c.Gossip }
+
+// all and each are the limits.
+func (c *Config) all() cgroup.Limits {
+	return cgroup.Limits{CPUs: c.CPUs, Memory: uint64(c.Memory), PIDs: c.PIDs}
+}
+
+func (c *Config) each() cgroup.Limits {
+	return cgroup.Limits{CPUs: c.DeputyCPUs, Memory: uint64(c.DeputyMemory), PIDs: c.DeputyPIDs}
+}
+
+func (c *Config) policy() policy {
+	return policy{users: c.AllowUsers, root: c.AllowRoot, euid: os.Geteuid(), as: c.MapUsers}
+}
+
+// check refuses what cannot be done here.
+func (c *Config) check() error {
+	if err := c.policy().checkMap(); err != nil {
+		return err
+	}
+	if err := c.all().Check(); err != nil {
+		return misuse{fmt.Errorf("limit of all programs: %w", err)}
+	}
+	if err := c.each().Check(); err != nil {
+		return misuse{fmt.Errorf("limit of each program: %w", err)}
+	}
+	return nil
+}
 
 // fill puts defaults where nothing was said.
 func (c *Config) fill() {

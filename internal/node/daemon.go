@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"popcorn/internal/cgroup"
+	"popcorn/internal/sys"
 	"popcorn/internal/trust"
 )
 
@@ -24,6 +26,7 @@ type Daemon struct {
 	audit    *audit
 	meter    *meter
 	deputies *deputies
+	groups   *cgroup.Tree // nil: nothing is limited
 	drain    *drain
 	members  *membership
 
@@ -48,6 +51,9 @@ const closeGrace = 3 * time.Second
 // cluster if there is none. It ends by Close only.
 func Start(cfg Config) (*Daemon, error) {
 	cfg.fill()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	st, err := openState(cfg.State)
 	if err != nil {
 		return nil, err
@@ -63,6 +69,9 @@ func Start(cfg Config) (*Daemon, error) {
 // release gives back what start took before anything ran.
 func (d *Daemon) release() error {
 	err := d.servers.closeListeners()
+	if d.deputies != nil {
+		d.deputies.release()
+	}
 	if d.audit != nil {
 		err = errors.Join(err, d.audit.close())
 	}
@@ -75,6 +84,9 @@ func (d *Daemon) start() error {
 		return err
 	}
 	d.id = id
+	if d.groups, err = cgroup.Open(d.cfg.Cgroup, d.cfg.all(), d.cfg.each()); err != nil {
+		return err // never without a limit that was asked for
+	}
 	if d.audit, err = openAudit(d.state.dir, d.meter, d.log); err != nil {
 		return err
 	}
@@ -92,10 +104,14 @@ func (d *Daemon) start() error {
 		return err
 	}
 	d.self = ownMember(rec.Name, addr, d.cfg.Version, rec.Founder == "")
+	d.self.Limits, d.self.Each = d.cfg.all(), d.cfg.each()
 	if err := d.openMembership(rec); err != nil {
 		return err
 	}
-	d.deputies = newDeputies(d.cfg)
+	d.deputies = newDeputies(d.cfg, d.audit, d.groups)
+	if err := d.deputies.adopt(); err != nil {
+		return err
+	}
 	if d.drain, err = openDrain(d.state.dir, d.deputies, d.members, rec.Name, d.log); err != nil {
 		return err
 	}
@@ -212,6 +228,11 @@ func (d *Daemon) Close() error {
 	err := d.servers.shutdown(closeGrace)
 	d.cancel()
 	d.wg.Wait()
+	if d.groups != nil {
+		if rm := d.groups.Remove(); rm != nil && !errors.Is(rm, sys.EBUSY) { // programs go on in theirs
+			err = errors.Join(err, rm)
+		}
+	}
 	if rm := os.Remove(d.cfg.Socket); rm != nil && !errors.Is(rm, os.ErrNotExist) {
 		err = errors.Join(err, rm)
 	}
@@ -257,7 +278,11 @@ func (d *Daemon) drainSettings() (on bool, within time.Duration) {
 // told to bear with it for that long.
 func (d *Daemon) drainBeforeEnd(within time.Duration) error {
 	d.inform(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (within + 2*closeGrace).Microseconds()))
-	if err := d.drain.stop(within); err != nil {
+	err := d.drain.stop(within)
+	e := event{What: "Drain", Who: "the daemon, before its end", On: "this node"}
+	e.Result, e.Reason = result(err)
+	d.audit.write(e)
+	if err != nil {
 		return fmt.Errorf("empty this node: %w", err)
 	}
 	return nil

@@ -1,18 +1,18 @@
 package node
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"os/signal"
-	"os/user"
-	"slices"
-	"strconv"
+	"strings"
 	"sync"
+	"time"
 
+	"popcorn/internal/cgroup"
 	"popcorn/internal/sys"
 )
 
@@ -22,68 +22,17 @@ const deputyFD = 3
 // deputyEnv is all a deputy knows of this host's settings.
 var deputyEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
-// policy says whose deputies may run here.
-type policy struct {
-	users []string // names and numbers; empty: everybody but root
-	root  bool
-	euid  int
-}
-
-// check refuses users the owner of this host does not want.
-func (p policy) check(uid uint32) error {
-	switch {
-	case p.euid != 0 && int(uid) != p.euid:
-		return fmt.Errorf("user %d: this daemon belongs to user %d and starts deputies for nobody else: %w", uid, p.euid, ErrRefused)
-	case p.euid == 0 && uid == 0 && !p.root:
-		return fmt.Errorf("user 0: root's programs are not let in (allow_root in the configuration of this node's daemon): %w", ErrRefused)
-	case uid != 0 && len(p.users) > 0 && !slices.ContainsFunc(p.users, func(s string) bool { return isUser(s, uid) }):
-		return fmt.Errorf("user %d: not in allow_users of this node's daemon: %w", uid, ErrRefused)
-	}
-	return nil
-}
-
-// isUser tells whether a name or number means uid.
-func isUser(s string, uid uint32) bool {
-	want := strconv.FormatUint(uint64(uid), 10)
-	if s == want {
-		return true
-	}
-	u, err := user.Lookup(s)
-	return err == nil && u.Uid == want
-}
-
-// identity is what the deputy of a user runs as. The group comes from another
-// host: whoever is not in it here does not get it.
-func identity(uid, gid uint32) (*sys.Identity, error) {
-	id := &sys.Identity{UID: uid, GID: gid, Groups: []uint32{}}
-	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if err == nil {
-		names, err := u.GroupIds()
-		if err != nil {
-			return nil, fmt.Errorf("ask for groups of %s: %w", u.Username, err)
-		}
-		for _, name := range names {
-			if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-				id.Groups = append(id.Groups, uint32(n))
-			}
-		}
-	} else if !errors.As(err, new(user.UnknownUserIdError)) {
-		return nil, fmt.Errorf("look up user %d: %w", uid, err)
-	}
-	known := err == nil
-	if known && !slices.Contains(id.Groups, gid) || !known && gid == 0 {
-		return nil, fmt.Errorf("user %d is not in group %d here: %w", uid, gid, ErrRefused)
-	}
-	return id, nil
-}
-
-// deputies starts deputies, and collects them when they end while we live. They are
-// not ours otherwise: the daemon's end does not end them.
+// deputies starts deputies, and notes when they end while we live. They are not
+// ours otherwise: the daemon's end does not end them.
 type deputies struct {
-	argv []string // program and arguments
-	mark string   // their last argument: our state directory
-	log  *slog.Logger
-	kick chan struct{}
+	argv   []string // program and arguments
+	mark   string   // their last argument: our state directory
+	log    *slog.Logger
+	audit  *audit
+	groups *cgroup.Tree // limits for them; nil without
+	each   cgroup.Limits
+	all    cgroup.Limits
+	kick   chan struct{}
 
 	// door is held, for reading, until a new deputy can be seen in /proc: whoever
 	// shuts it misses none.
@@ -92,45 +41,87 @@ type deputies struct {
 	policy  policy
 
 	mu   sync.Mutex
-	pids map[int]uint32 // the user of each that runs
+	runs map[string]*running // by key
+	ends ends
 }
 
-func newDeputies(cfg Config) *deputies {
-	return &deputies{argv: cfg.Deputy, mark: cfg.State, policy: policy{cfg.AllowUsers, cfg.AllowRoot, os.Geteuid()}, log: cfg.Log,
-		kick: make(chan struct{}, 1), pids: map[int]uint32{}}
+// running is a deputy that lives.
+type running struct {
+	process
+	uid   uint32 // whose it is
+	as    uint32 // who it runs as
+	pidfd int    // of one that an earlier life of the daemon started; else -1
 }
 
-// start starts a deputy as uid and gid with config to read.
-func (a *deputies) start(uid, gid uint32, config []byte) error {
+func newDeputies(cfg Config, audit *audit, groups *cgroup.Tree) *deputies {
+	return &deputies{argv: cfg.Deputy, mark: cfg.State, policy: cfg.policy(), log: cfg.Log, audit: audit, groups: groups,
+		each: cfg.each(), all: cfg.all(), kick: make(chan struct{}, 1), runs: map[string]*running{}}
+}
+
+// errand is a deputy that is asked for.
+type errand struct {
+	uid, gid uint32
+	job      string // what its user calls it, may be empty
+	config   []byte // to be read by it
+}
+
+// maxJob bounds what a user may call a deputy.
+const maxJob = 32
+
+// key names a deputy, and its group, on this host: its user's number and what the
+// user calls it.
+func (e errand) key() (string, error) {
+	job := cmp.Or(e.job, strings.ToLower(rand.Text()[:16]))
+	if len(job) > maxJob || strings.Trim(job, "0123456789abcdefghijklmnopqrstuvwxyz") != "" {
+		return "", fmt.Errorf("job %q: want at most %d digits and small letters: %w", job, maxJob, ErrMalformed)
+	}
+	return fmt.Sprintf("%d-%s", e.uid, job), nil
+}
+
+// start starts the deputy of an errand.
+func (a *deputies) start(e errand) error {
 	a.door.RLock()
 	defer a.door.RUnlock()
 	if a.refusal != nil {
 		return a.refusal
 	}
-	if err := a.policy.check(uid); err != nil {
+	cred, err := a.policy.admit(e.uid, e.gid)
+	if err != nil {
 		return err
 	}
-	var cred *sys.Identity
-	if a.policy.euid == 0 {
-		var err error
-		if cred, err = identity(uid, gid); err != nil {
-			return err
-		}
-	}
-	pid, err := a.spawn(cred, config)
+	key, err := e.key()
 	if err != nil {
-		return fmt.Errorf("start deputy for user %d: %w", uid, err)
+		return err
 	}
-	a.mu.Lock()
-	a.pids[pid] = uid
-	a.mu.Unlock()
+	a.mu.Lock() // also keeps its end from being noted before its start
+	defer a.mu.Unlock()
+	if a.runs[key] != nil {
+		return fmt.Errorf("user %d: a deputy of this job is here already: %w", e.uid, ErrRefused)
+	}
+	pid, err := a.spawn(key, cred, e.config)
+	if err != nil {
+		return fmt.Errorf("start deputy for user %d: %w", e.uid, err)
+	}
+	a.note(key, pid, e.uid, cred)
 	select { // it may have ended before we knew it
 	case a.kick <- struct{}{}:
 	default:
 	}
-	a.log.Info("deputy started", "pid", pid, "uid", uid)
 	return nil
 }
+
+// note writes down who has started.
+func (a *deputies) note(key string, pid int, uid uint32, cred *sys.Identity) {
+	r := &running{process{PID: pid}, uid, uint32(os.Geteuid()), -1}
+	if cred != nil {
+		r.as = cred.UID
+	}
+	a.runs[key] = r
+	a.log.Info("deputy started", "pid", pid, "uid", uid, "as", r.as)
+	a.audit.write(event{What: "deputy started", Who: fmt.Sprintf("uid %d", uid), On: r.String(), Result: "ok"})
+}
+
+func (r *running) String() string { return fmt.Sprintf("pid %d as uid %d", r.PID, r.as) }
 
 // shut has new deputies refused with err; nil lets them in again.
 func (a *deputies) shut(err error) {
@@ -146,7 +137,8 @@ func (a *deputies) govern(p policy) {
 	a.policy = p
 }
 
-func (a *deputies) spawn(cred *sys.Identity, config []byte) (int, error) {
+// spawn starts a deputy, inside its limits from the first instruction.
+func (a *deputies) spawn(key string, cred *sys.Identity, config []byte) (int, error) {
 	fd, err := configFile(config)
 	if err != nil {
 		return 0, err
@@ -157,9 +149,17 @@ func (a *deputies) spawn(cred *sys.Identity, config []byte) (int, error) {
 		return 0, err
 	}
 	defer sys.Close(null)
-	argv := append(append([]string{"popcorn"}, a.argv[1:]...), a.mark)
-	return sys.Spawn(a.argv[0], sys.SpawnAttr{Argv: argv, Env: deputyEnv, Dir: "/", Files: []int{null, null, null, fd},
-		Session: true, Cred: cred})
+	attr := sys.SpawnAttr{Argv: append(append([]string{"popcorn"}, a.argv[1:]...), key, a.mark), Env: deputyEnv, Dir: "/",
+		Files: []int{null, null, null, fd}, Session: true, Cred: cred}
+	if a.groups != nil {
+		group, started, err := a.groups.Make(key)
+		if err != nil {
+			return 0, err
+		}
+		defer started()
+		attr.InCgroup, attr.Cgroup = true, group
+	}
+	return sys.Spawn(a.argv[0], attr)
 }
 
 // configFile is a file in memory with config in it, to be read from its start.
@@ -179,36 +179,26 @@ func configFile(config []byte) (int, error) {
 	return fd, nil
 }
 
-// run collects deputies that have ended, until ctx does.
+// look is how often the ends of those are looked for that are no children of ours.
+const look = time.Second
+
+// run notes the ends of deputies, until ctx ends.
 func (a *deputies) run(ctx context.Context) {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, sys.SIGCHLD)
 	defer signal.Stop(died)
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	defer a.release()
 	for {
 		a.reap()
+		a.sweep()
 		select {
 		case <-ctx.Done():
 			return
 		case <-died:
 		case <-a.kick:
+		case <-tick.C:
 		}
-	}
-}
-
-// reap asks for each deputy by its own number: other children of this process
-// are others' affair.
-func (a *deputies) reap() {
-	a.mu.Lock()
-	running := maps.Clone(a.pids)
-	a.mu.Unlock()
-	for pid, uid := range running {
-		got, status, _, err := sys.Wait(pid, sys.WNOHANG)
-		if err == nil && got == 0 {
-			continue
-		}
-		a.mu.Lock()
-		delete(a.pids, pid)
-		a.mu.Unlock()
-		a.log.Info("deputy ended", "pid", pid, "uid", uid, "code", status.ExitStatus(), "signal", int(status.Signal()))
 	}
 }

@@ -71,7 +71,7 @@ func TestDeputyAtAnotherNode(t *testing.T) {
 	a.until("a=alive b=alive")
 	s := newStage(t, os.Geteuid())
 	b.daemon.deputies.argv = s.argv()
-	check(t, a.client.StartDeputy(t.Context(), "b", []byte("what to do")))
+	check(t, a.client.StartDeputy(t.Context(), "b", "j1", []byte("what to do")))
 	f, end := s.found()
 	want := found{PID: f.PID, UID: os.Geteuid(), GID: os.Getegid(), Groups: f.Groups, Leader: true, Dir: "/", Config: "what to do",
 		Env: deputyEnv, FDs: []string{os.DevNull, os.DevNull, os.DevNull}}
@@ -105,7 +105,7 @@ func TestDeputyOfAnotherUser(t *testing.T) {
 	a.start()
 	s := newStage(t, nobody)
 	a.daemon.deputies.argv = s.argv()
-	check(t, a.daemon.deputies.start(nobody, nobody, make([]byte, 1<<20)))
+	check(t, a.daemon.deputies.start(errand{nobody, nobody, "j1", make([]byte, 1<<20)}))
 	f, end := s.found()
 	if f.UID != nobody || f.GID != nobody || !slices.Equal(f.Groups, []int{nobody}) || len(f.Config) != 1<<20 {
 		t.Errorf("deputy found uid %d gid %d groups %d and %d bytes", f.UID, f.GID, f.Groups, len(f.Config))
@@ -122,7 +122,7 @@ func (h *host) untilNoDeputy() {
 	deadline := time.After(20 * time.Second)
 	for {
 		h.daemon.deputies.mu.Lock()
-		left := len(h.daemon.deputies.pids)
+		left := len(h.daemon.deputies.runs)
 		h.daemon.deputies.mu.Unlock()
 		if left == 0 {
 			return
@@ -139,7 +139,7 @@ func TestDeputyThatCannotStart(t *testing.T) {
 	hosts := cluster(t, 2)
 	hosts[0].until("a=alive b=alive")
 	hosts[1].daemon.deputies.argv = []string{"/nonexistent/popcorn", "deputy"}
-	err := hosts[0].client.StartDeputy(t.Context(), "b", nil)
+	err := hosts[0].client.StartDeputy(t.Context(), "b", "", nil)
 	if err == nil || errors.Is(err, ErrRefused) || errors.Is(err, ErrUnreachable) {
 		t.Errorf("error %v", err)
 	}
@@ -166,6 +166,11 @@ func TestPolicy(t *testing.T) {
 		"not the own user":         {policy{euid: 1000}, 1001, false},
 		"root at a user's":         {policy{euid: 1000, root: true}, 0, false},
 		"own user, not listed":     {policy{euid: 1000, users: []string{"7"}}, 1000, false},
+		"mapped":                   {policy{as: map[string]string{"1000": "nobody"}}, 1000, true},
+		"mapped, not listed":       {policy{users: []string{"7"}, as: map[string]string{"1000": "nobody"}}, 1000, false},
+		"root, mapped":             {policy{as: map[string]string{"root": "nobody"}}, 0, true},
+		"mapped to root":           {policy{as: map[string]string{"1000": "root"}}, 1000, false},
+		"mapped to root, allowed":  {policy{root: true, as: map[string]string{"1000": "root"}}, 1000, true},
 	} {
 		err := c.p.check(c.uid)
 		if (err == nil) != c.good || err != nil && !errors.Is(err, ErrRefused) {

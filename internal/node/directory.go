@@ -166,7 +166,8 @@ func (d *directory) wants(name string, number uint64) bool {
 // sameButFree tells whether two descriptions differ in nothing to remember.
 func sameButFree(a, b Member) bool {
 	return a.Address == b.Address && a.State == b.State && a.Arch == b.Arch && a.Kernel == b.Kernel && a.CPUs == b.CPUs &&
-		a.Memory == b.Memory && a.Version == b.Version && maps.Equal(a.Labels, b.Labels)
+		a.Memory == b.Memory && a.Version == b.Version && a.Limits == b.Limits && a.Each == b.Each &&
+		maps.Equal(a.Labels, b.Labels)
 }
 
 // known is all that can be proved.

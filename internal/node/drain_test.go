@@ -26,7 +26,7 @@ func play(from, h *host, prepare ...func(stage)) actor {
 		p(s)
 	}
 	h.daemon.deputies.argv = s.argv()
-	check(h.t, from.client.StartDeputy(h.t.Context(), h.cfg.Name, nil))
+	check(h.t, from.client.StartDeputy(h.t.Context(), h.cfg.Name, "", nil))
 	f, end := s.found()
 	fd, err := sys.PidfdOpen(f.PID, 0)
 	check(h.t, err)
@@ -81,7 +81,7 @@ func (h *host) undrain(name string) {
 
 func (h *host) wantNobodyLetIn(name string) {
 	h.t.Helper()
-	err := h.client.StartDeputy(h.t.Context(), name, nil)
+	err := h.client.StartDeputy(h.t.Context(), name, "", nil)
 	wantErr(h.t, err, ErrRefused)
 	if want := "node " + name + " takes no more programs: it is being emptied (popcorn node drain --undo " + name + ")"; !strings.Contains(err.Error(), want) {
 		h.t.Errorf("it does not say why: %v", err)

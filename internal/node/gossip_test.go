@@ -25,7 +25,7 @@ func TestNewsWithoutTheFounder(t *testing.T) {
 	b.drain("b")
 	c.start()
 	c.until("a=unreachable b=draining c=alive d=left")
-	wantErr(t, c.client.StartDeputy(t.Context(), "d", nil), ErrNoSuchNode)
+	wantErr(t, c.client.StartDeputy(t.Context(), "d", "", nil), ErrNoSuchNode)
 	_, err := c.client.Label(t.Context(), "b", map[string]string{"rack": "7"}, nil)
 	check(t, err)
 	b.undrain("b")

@@ -109,25 +109,3 @@ func (d *Daemon) remove(name string) error {
 	d.log.Info("node has left the cluster", "node", name)
 	return d.registry.leave(name)
 }
-
-// StartDeputy implements the API. Whose deputy it is the kernel says, not the
-// request.
-func (l localCalls) StartDeputy(ctx context.Context, req *api.StartDeputyRequest) (*api.StartDeputyResponse, error) {
-	cred := asks(ctx).cred
-	m, err := findMember(l.d.members.List(), req.Node)
-	if err != nil {
-		return nil, err
-	}
-	if m.Name == l.d.self.Name {
-		return &api.StartDeputyResponse{}, l.d.deputies.start(cred.UID, cred.GID, req.Config)
-	}
-	c := newCaller(l.d.id, m.Name, m.Address)
-	defer c.close()
-	ctx, cancel := context.WithTimeout(ctx, forwardTimeout) // before our own caller loses patience
-	defer cancel()
-	_, err = c.peer.StartUserDeputy(ctx, &api.StartUserDeputyRequest{ApiVersion: api.Version, Uid: cred.UID, Gid: cred.GID, Config: req.Config})
-	if err := fromWire(err, unreachable(m.Name, m.Address)); err != nil {
-		return nil, fmt.Errorf("start deputy at node %s: %w", m.Name, err)
-	}
-	return &api.StartDeputyResponse{}, nil
-}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"time"
 
+	"popcorn/internal/cgroup"
 	"popcorn/internal/node/api"
 	"popcorn/internal/sys"
 )
@@ -36,6 +37,9 @@ type Member struct {
 	Memory  uint64            `json:"memory"`      // bytes
 	Free    uint64            `json:"memory_free"` // bytes a program could have, as of the last minute
 	Version string            `json:"popcorn"`
+	// What programs of the cluster may use there together, and each of them.
+	Limits cgroup.Limits `json:"limits,omitzero"`
+	Each   cgroup.Limits `json:"each,omitzero"`
 }
 
 // ownMember describes this host.
@@ -65,13 +69,21 @@ var stateOnWire = map[State]api.State{Alive: api.State_STATE_ALIVE, Unreachable:
 func (m Member) toWire() *api.Member {
 	return &api.Member{Name: m.Name, Address: m.Address, State: stateOnWire[m.State], Since: m.Since.Unix(), Founder: m.Founder,
 		Arch: m.Arch, Kernel: m.Kernel, Cpus: uint32(m.CPUs), Memory: m.Memory, MemoryFree: m.Free, Version: m.Version,
-		Labels: m.Labels}
+		Labels: m.Labels, Limits: limitsToWire(m.Limits), Each: limitsToWire(m.Each)}
+}
+
+func limitsToWire(l cgroup.Limits) *api.Limits {
+	return &api.Limits{Cpus: l.CPUs, Memory: l.Memory, Pids: l.PIDs}
+}
+
+func fromLimits(w *api.Limits) cgroup.Limits {
+	return cgroup.Limits{CPUs: w.GetCpus(), Memory: w.GetMemory(), PIDs: w.GetPids()}
 }
 
 func fromMember(w *api.Member) Member {
 	m := Member{Name: w.GetName(), Address: w.GetAddress(), State: Unreachable, Since: time.Unix(w.GetSince(), 0), Founder: w.GetFounder(),
 		Arch: w.GetArch(), Kernel: w.GetKernel(), CPUs: int(w.GetCpus()), Memory: w.GetMemory(), Free: w.GetMemoryFree(), Version: w.GetVersion(),
-		Labels: w.GetLabels()}
+		Labels: w.GetLabels(), Limits: fromLimits(w.GetLimits()), Each: fromLimits(w.GetEach())}
 	if m.Labels == nil {
 		m.Labels = map[string]string{} // in documents an object
 	}

@@ -48,8 +48,8 @@ type found struct {
 }
 
 func testDeputy(args []string) int {
-	if len(args) != 2 {
-		return 4 // of a daemon that was not told of another
+	if len(args) != 3 {
+		return 4 // it has a name and a daemon
 	}
 	dir := args[0]
 	terms := make(chan os.Signal, 16)
@@ -73,6 +73,11 @@ func testDeputy(args []string) int {
 	end, err := os.OpenFile(filepath.Join(dir, "end"), os.O_RDONLY, 0) // a fifo: waits for the test
 	if err != nil {
 		return 3
+	}
+	if _, err := os.Stat(filepath.Join(dir, "eats")); err == nil {
+		for eaten := [][]byte{}; len(eaten) < 256; { // MiB
+			eaten = append(eaten, bytes.Repeat([]byte{1}, 1<<20))
+		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "goes")); err == nil {
 		<-terms
@@ -276,7 +281,7 @@ func TestFounderDown(t *testing.T) {
 	b.start()
 	b.until("a=unreachable b=alive c=alive")
 	c.daemon.deputies.argv = []string{"/nonexistent"}
-	if err := b.client.StartDeputy(t.Context(), "c", nil); err == nil || errors.Is(err, ErrUnreachable) {
+	if err := b.client.StartDeputy(t.Context(), "c", "", nil); err == nil || errors.Is(err, ErrUnreachable) {
 		t.Errorf("b does not find c: %v", err)
 	}
 }
@@ -350,7 +355,7 @@ func TestRenewal(t *testing.T) {
 		t.Error("the same certificate")
 	}
 	a.wantAudit("Renew", "node b", "", "ok", "")
-	wantErr(t, b.client.StartDeputy(t.Context(), "nobody", nil), ErrNoSuchNode)
+	wantErr(t, b.client.StartDeputy(t.Context(), "nobody", "", nil), ErrNoSuchNode)
 	b.stop()
 	b.start()
 	a.until("a=alive b=alive")

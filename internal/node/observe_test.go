@@ -112,7 +112,7 @@ func TestWatchdogAndReload(t *testing.T) {
 	check(t, sys.Kill(os.Getpid(), sys.SIGHUP))
 	told(t, c, "RELOADING=1")
 	told(t, c, "READY=1")
-	wantErr(t, client.StartDeputy(t.Context(), "a", nil), ErrRefused)
+	wantErr(t, client.StartDeputy(t.Context(), "a", "", nil), ErrRefused)
 	stop()
 	told(t, c, "STOPPING=1")
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"popcorn/internal/node/api"
@@ -44,6 +45,9 @@ func announced(w *api.Member, name string) (Member, error) {
 	if err := checkLabels(m.Labels); err != nil {
 		return m, fmt.Errorf("node %s: %w", name, err)
 	}
+	if err := errors.Join(m.Limits.Check(), m.Each.Check()); err != nil { // what is no number is no JSON
+		return m, fmt.Errorf("limits of node %s: %w: %w", name, ErrMalformed, err)
+	}
 	return m, checkAddress(m.Address)
 }
 
@@ -76,7 +80,13 @@ func (p peerCalls) LeaveSelf(ctx context.Context, _ *api.LeaveSelfRequest) (*api
 // StartUserDeputy implements the API. Nodes believe each other who their users
 // are; whom this one lets in it decides itself.
 func (p peerCalls) StartUserDeputy(_ context.Context, req *api.StartUserDeputyRequest) (*api.StartUserDeputyResponse, error) {
-	return &api.StartUserDeputyResponse{}, p.d.deputies.start(req.Uid, req.Gid, req.Config)
+	return &api.StartUserDeputyResponse{}, p.d.deputies.start(errand{req.Uid, req.Gid, req.Job, req.Config})
+}
+
+// UserDeputyEnd implements the API.
+func (p peerCalls) UserDeputyEnd(_ context.Context, req *api.UserDeputyEndRequest) (*api.UserDeputyEndResponse, error) {
+	cause, err := p.d.deputies.cause(req.Uid, req.Job)
+	return &api.UserDeputyEndResponse{Cause: cause}, err
 }
 
 // DrainHere implements the API. Nodes believe each other that it was a master

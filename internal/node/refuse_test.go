@@ -86,7 +86,7 @@ func TestUnreachable(t *testing.T) {
 	b.join(a)
 	a.until("a=alive b=alive")
 	b.stop()
-	err = a.client.StartDeputy(t.Context(), "b", nil)
+	err = a.client.StartDeputy(t.Context(), "b", "", nil)
 	wantErr(t, err, ErrUnreachable)
 	if !strings.Contains(err.Error(), "is \"popcorn node serve\" running there?") {
 		t.Errorf("it does not say what to do: %v", err)
@@ -164,6 +164,12 @@ func TestConfigFile(t *testing.T) {
 	check(t, err)
 	if len(c.AllowUsers) != 2 || !c.AllowRoot || c.Listen != ":1" {
 		t.Errorf("read %+v", c)
+	}
+	check(t, os.WriteFile(path, []byte("cpus = 2\nmemory = \"4G\"\npids = 500\ndeputy_memory = 104857600\nmap_users = {\"ann\" = \"guest1\"}\n"), 0o600))
+	c, err = LoadConfig(path)
+	check(t, err)
+	if got := c.all().String() + "; " + c.each().String(); got != "2 cpus, 4GiB memory, 500 pids; 100MiB memory" || c.MapUsers["ann"] != "guest1" {
+		t.Errorf("read %s and %+v", got, c)
 	}
 	check(t, os.WriteFile(path, []byte("alow_root = true\n"), 0o600))
 	if _, err := LoadConfig(path); err == nil || !strings.Contains(err.Error(), "alow_root") {

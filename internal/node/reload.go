@@ -47,26 +47,29 @@ func (d *Daemon) reload() {
 // apply puts in force what can change while the daemon runs.
 func (d *Daemon) apply(next Config) error {
 	next.fill()
+	if err := next.check(); err != nil {
+		return err
+	}
 	if d.registry != nil {
 		err := d.registry.change(func(r *api.Roster) error { r.GossipOff = !next.gossips(); return nil })
 		if err != nil {
 			return err
 		}
 	}
-	d.deputies.govern(policy{next.AllowUsers, next.AllowRoot, os.Geteuid()})
+	d.deputies.govern(next.policy())
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.cfg.DrainOnStop, d.cfg.DrainTimeout = next.DrainOnStop, next.DrainTimeout
 	was, is := d.cfg.fixed(), next.fixed()
 	if !slices.Equal(was, is) {
-		d.log.Warn("state, listen, advertise, name, metrics and log_format only change when the daemon is started again")
+		d.log.Warn("state, listen, advertise, name, metrics, log_format, cgroup and limits only change when the daemon is started again")
 	}
 	return nil
 }
 
 // fixed are the settings that stay as they were at the start.
 func (c *Config) fixed() []string {
-	return []string{c.State, c.Listen, c.Advertise, c.Name, c.Metrics, c.LogFormat}
+	return []string{c.State, c.Listen, c.Advertise, c.Name, c.Metrics, c.LogFormat, c.Cgroup, c.all().String(), c.each().String()}
 }
 
 // inform tells the service manager; that it cannot be told is only logged.

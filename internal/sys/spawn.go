@@ -16,6 +16,8 @@ type SpawnAttr struct {
 	Session   bool  // start a new session
 	Pdeathsig Signal
 	Cred      *Identity // who it runs as; nil: as this process does
+	InCgroup  bool      // start in the group of Cgroup
+	Cgroup    int       // descriptor of a cgroup v2 folder
 }
 
 // Identity is what setgroups(2), setgid(2) and setuid(2) are given.
@@ -35,7 +37,7 @@ func Spawn(path string, a SpawnAttr) (int, error) {
 		}
 	}
 	attr := &syscall.ProcAttr{Dir: a.Dir, Env: a.Env, Files: files, Sys: &syscall.SysProcAttr{
-		Setsid: a.Session, Pdeathsig: syscall.Signal(a.Pdeathsig),
+		Setsid: a.Session, Pdeathsig: syscall.Signal(a.Pdeathsig), UseCgroupFD: a.InCgroup, CgroupFD: a.Cgroup,
 	}}
 	if a.Pgid != 0 {
 		attr.Sys.Setpgid, attr.Sys.Pgid = true, max(a.Pgid, 0)

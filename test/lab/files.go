@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -47,6 +49,20 @@ func (h *Host) ReadFile(name string) ([]byte, error) {
 }
 
 func (m *contained) readFile(name string) ([]byte, error) { return m.root.ReadFile(inRoot(name)) }
+
+// FS is what is in the host's root, with what is mounted there. Of a virtual
+// machine, whose kernel is not ours, nothing is to be seen.
+func (h *Host) FS() (fs.FS, error) {
+	m, err := h.running()
+	if err != nil {
+		return nil, err
+	}
+	c, ok := m.(*contained)
+	if !ok {
+		return nil, fmt.Errorf("look into host %s: %w", h.Name, errors.ErrUnsupported)
+	}
+	return c.root.FS(), nil
+}
 
 // inRoot is an absolute path as os.Root wants it.
 func inRoot(name string) string {

@@ -50,6 +50,8 @@ const (
 	// LocalServiceStartDeputyProcedure is the fully-qualified name of the LocalService's StartDeputy
 	// RPC.
 	LocalServiceStartDeputyProcedure = "/popcorn.node.v1.LocalService/StartDeputy"
+	// LocalServiceDeputyEndProcedure is the fully-qualified name of the LocalService's DeputyEnd RPC.
+	LocalServiceDeputyEndProcedure = "/popcorn.node.v1.LocalService/DeputyEnd"
 	// LocalServiceDrainProcedure is the fully-qualified name of the LocalService's Drain RPC.
 	LocalServiceDrainProcedure = "/popcorn.node.v1.LocalService/Drain"
 	// LocalServiceLabelProcedure is the fully-qualified name of the LocalService's Label RPC.
@@ -67,6 +69,9 @@ const (
 	// PeerServiceStartUserDeputyProcedure is the fully-qualified name of the PeerService's
 	// StartUserDeputy RPC.
 	PeerServiceStartUserDeputyProcedure = "/popcorn.node.v1.PeerService/StartUserDeputy"
+	// PeerServiceUserDeputyEndProcedure is the fully-qualified name of the PeerService's UserDeputyEnd
+	// RPC.
+	PeerServiceUserDeputyEndProcedure = "/popcorn.node.v1.PeerService/UserDeputyEnd"
 	// PeerServiceDrainHereProcedure is the fully-qualified name of the PeerService's DrainHere RPC.
 	PeerServiceDrainHereProcedure = "/popcorn.node.v1.PeerService/DrainHere"
 	// PeerServiceLabelHereProcedure is the fully-qualified name of the PeerService's LabelHere RPC.
@@ -89,6 +94,8 @@ type LocalServiceClient interface {
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// StartDeputy starts a deputy of the calling user at a node.
 	StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error)
+	// DeputyEnd asks how a deputy of the calling user came to its end.
+	DeputyEnd(context.Context, *DeputyEndRequest) (*DeputyEndResponse, error)
 	// Drain begins to empty a node, ends that, or asks how far it has come. For
 	// root or the daemon's own user.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
@@ -139,6 +146,12 @@ func NewLocalServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(localServiceMethods.ByName("StartDeputy")),
 			connect.WithClientOptions(opts...),
 		),
+		deputyEnd: connect.NewClient[DeputyEndRequest, DeputyEndResponse](
+			httpClient,
+			baseURL+LocalServiceDeputyEndProcedure,
+			connect.WithSchema(localServiceMethods.ByName("DeputyEnd")),
+			connect.WithClientOptions(opts...),
+		),
 		drain: connect.NewClient[DrainRequest, DrainResponse](
 			httpClient,
 			baseURL+LocalServiceDrainProcedure,
@@ -167,6 +180,7 @@ type localServiceClient struct {
 	token       *connect.Client[TokenRequest, TokenResponse]
 	leave       *connect.Client[LeaveRequest, LeaveResponse]
 	startDeputy *connect.Client[StartDeputyRequest, StartDeputyResponse]
+	deputyEnd   *connect.Client[DeputyEndRequest, DeputyEndResponse]
 	drain       *connect.Client[DrainRequest, DrainResponse]
 	label       *connect.Client[LabelRequest, LabelResponse]
 	check       *connect.Client[CheckRequest, CheckResponse]
@@ -217,6 +231,15 @@ func (c *localServiceClient) StartDeputy(ctx context.Context, req *StartDeputyRe
 	return nil, err
 }
 
+// DeputyEnd calls popcorn.node.v1.LocalService.DeputyEnd.
+func (c *localServiceClient) DeputyEnd(ctx context.Context, req *DeputyEndRequest) (*DeputyEndResponse, error) {
+	response, err := c.deputyEnd.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Drain calls popcorn.node.v1.LocalService.Drain.
 func (c *localServiceClient) Drain(ctx context.Context, req *DrainRequest) (*DrainResponse, error) {
 	response, err := c.drain.CallUnary(ctx, connect.NewRequest(req))
@@ -256,6 +279,8 @@ type LocalServiceHandler interface {
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
 	// StartDeputy starts a deputy of the calling user at a node.
 	StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error)
+	// DeputyEnd asks how a deputy of the calling user came to its end.
+	DeputyEnd(context.Context, *DeputyEndRequest) (*DeputyEndResponse, error)
 	// Drain begins to empty a node, ends that, or asks how far it has come. For
 	// root or the daemon's own user.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
@@ -302,6 +327,12 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(localServiceMethods.ByName("StartDeputy")),
 		connect.WithHandlerOptions(opts...),
 	)
+	localServiceDeputyEndHandler := connect.NewUnaryHandlerSimple(
+		LocalServiceDeputyEndProcedure,
+		svc.DeputyEnd,
+		connect.WithSchema(localServiceMethods.ByName("DeputyEnd")),
+		connect.WithHandlerOptions(opts...),
+	)
 	localServiceDrainHandler := connect.NewUnaryHandlerSimple(
 		LocalServiceDrainProcedure,
 		svc.Drain,
@@ -332,6 +363,8 @@ func NewLocalServiceHandler(svc LocalServiceHandler, opts ...connect.HandlerOpti
 			localServiceLeaveHandler.ServeHTTP(w, r)
 		case LocalServiceStartDeputyProcedure:
 			localServiceStartDeputyHandler.ServeHTTP(w, r)
+		case LocalServiceDeputyEndProcedure:
+			localServiceDeputyEndHandler.ServeHTTP(w, r)
 		case LocalServiceDrainProcedure:
 			localServiceDrainHandler.ServeHTTP(w, r)
 		case LocalServiceLabelProcedure:
@@ -365,6 +398,10 @@ func (UnimplementedLocalServiceHandler) Leave(context.Context, *LeaveRequest) (*
 
 func (UnimplementedLocalServiceHandler) StartDeputy(context.Context, *StartDeputyRequest) (*StartDeputyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.StartDeputy is not implemented"))
+}
+
+func (UnimplementedLocalServiceHandler) DeputyEnd(context.Context, *DeputyEndRequest) (*DeputyEndResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.LocalService.DeputyEnd is not implemented"))
 }
 
 func (UnimplementedLocalServiceHandler) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
@@ -463,6 +500,8 @@ type PeerServiceClient interface {
 	LeaveSelf(context.Context, *LeaveSelfRequest) (*LeaveSelfResponse, error)
 	// StartUserDeputy starts a deputy of a user of the caller.
 	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
+	// UserDeputyEnd asks how a deputy of a user of the caller came to its end.
+	UserDeputyEnd(context.Context, *UserDeputyEndRequest) (*UserDeputyEndResponse, error)
 	// DrainHere is Drain for the node that is called.
 	DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error)
 	// LabelHere is Label for the node that is called.
@@ -508,6 +547,12 @@ func NewPeerServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(peerServiceMethods.ByName("StartUserDeputy")),
 			connect.WithClientOptions(opts...),
 		),
+		userDeputyEnd: connect.NewClient[UserDeputyEndRequest, UserDeputyEndResponse](
+			httpClient,
+			baseURL+PeerServiceUserDeputyEndProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("UserDeputyEnd")),
+			connect.WithClientOptions(opts...),
+		),
 		drainHere: connect.NewClient[DrainHereRequest, DrainHereResponse](
 			httpClient,
 			baseURL+PeerServiceDrainHereProcedure,
@@ -541,6 +586,7 @@ type peerServiceClient struct {
 	renew           *connect.Client[RenewRequest, RenewResponse]
 	leaveSelf       *connect.Client[LeaveSelfRequest, LeaveSelfResponse]
 	startUserDeputy *connect.Client[StartUserDeputyRequest, StartUserDeputyResponse]
+	userDeputyEnd   *connect.Client[UserDeputyEndRequest, UserDeputyEndResponse]
 	drainHere       *connect.Client[DrainHereRequest, DrainHereResponse]
 	labelHere       *connect.Client[LabelHereRequest, LabelHereResponse]
 	checkHere       *connect.Client[CheckHereRequest, CheckHereResponse]
@@ -577,6 +623,15 @@ func (c *peerServiceClient) LeaveSelf(ctx context.Context, req *LeaveSelfRequest
 // StartUserDeputy calls popcorn.node.v1.PeerService.StartUserDeputy.
 func (c *peerServiceClient) StartUserDeputy(ctx context.Context, req *StartUserDeputyRequest) (*StartUserDeputyResponse, error) {
 	response, err := c.startUserDeputy.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UserDeputyEnd calls popcorn.node.v1.PeerService.UserDeputyEnd.
+func (c *peerServiceClient) UserDeputyEnd(ctx context.Context, req *UserDeputyEndRequest) (*UserDeputyEndResponse, error) {
+	response, err := c.userDeputyEnd.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -629,6 +684,8 @@ type PeerServiceHandler interface {
 	LeaveSelf(context.Context, *LeaveSelfRequest) (*LeaveSelfResponse, error)
 	// StartUserDeputy starts a deputy of a user of the caller.
 	StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error)
+	// UserDeputyEnd asks how a deputy of a user of the caller came to its end.
+	UserDeputyEnd(context.Context, *UserDeputyEndRequest) (*UserDeputyEndResponse, error)
 	// DrainHere is Drain for the node that is called.
 	DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error)
 	// LabelHere is Label for the node that is called.
@@ -670,6 +727,12 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(peerServiceMethods.ByName("StartUserDeputy")),
 		connect.WithHandlerOptions(opts...),
 	)
+	peerServiceUserDeputyEndHandler := connect.NewUnaryHandlerSimple(
+		PeerServiceUserDeputyEndProcedure,
+		svc.UserDeputyEnd,
+		connect.WithSchema(peerServiceMethods.ByName("UserDeputyEnd")),
+		connect.WithHandlerOptions(opts...),
+	)
 	peerServiceDrainHereHandler := connect.NewUnaryHandlerSimple(
 		PeerServiceDrainHereProcedure,
 		svc.DrainHere,
@@ -704,6 +767,8 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 			peerServiceLeaveSelfHandler.ServeHTTP(w, r)
 		case PeerServiceStartUserDeputyProcedure:
 			peerServiceStartUserDeputyHandler.ServeHTTP(w, r)
+		case PeerServiceUserDeputyEndProcedure:
+			peerServiceUserDeputyEndHandler.ServeHTTP(w, r)
 		case PeerServiceDrainHereProcedure:
 			peerServiceDrainHereHandler.ServeHTTP(w, r)
 		case PeerServiceLabelHereProcedure:
@@ -735,6 +800,10 @@ func (UnimplementedPeerServiceHandler) LeaveSelf(context.Context, *LeaveSelfRequ
 
 func (UnimplementedPeerServiceHandler) StartUserDeputy(context.Context, *StartUserDeputyRequest) (*StartUserDeputyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.StartUserDeputy is not implemented"))
+}
+
+func (UnimplementedPeerServiceHandler) UserDeputyEnd(context.Context, *UserDeputyEndRequest) (*UserDeputyEndResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("popcorn.node.v1.PeerService.UserDeputyEnd is not implemented"))
 }
 
 func (UnimplementedPeerServiceHandler) DrainHere(context.Context, *DrainHereRequest) (*DrainHereResponse, error) {

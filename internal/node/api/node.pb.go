@@ -160,7 +160,10 @@ type Member struct {
 	Version string            `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
 	Labels  map[string]string `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// In bytes, of the last minute.
-	MemoryFree    uint64 `protobuf:"varint,12,opt,name=memory_free,json=memoryFree,proto3" json:"memory_free,omitempty"`
+	MemoryFree uint64 `protobuf:"varint,12,opt,name=memory_free,json=memoryFree,proto3" json:"memory_free,omitempty"`
+	// What programs of the cluster may use there together, and each of them.
+	Limits        *Limits `protobuf:"bytes,13,opt,name=limits,proto3" json:"limits,omitempty"`
+	Each          *Limits `protobuf:"bytes,14,opt,name=each,proto3" json:"each,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,6 +282,82 @@ func (x *Member) GetMemoryFree() uint64 {
 	return 0
 }
 
+func (x *Member) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Member) GetEach() *Limits {
+	if x != nil {
+		return x.Each
+	}
+	return nil
+}
+
+// Limits are what processes may use. What is zero is not limited.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Cpus  float64                `protobuf:"fixed64,1,opt,name=cpus,proto3" json:"cpus,omitempty"`
+	// In bytes.
+	Memory        uint64 `protobuf:"varint,2,opt,name=memory,proto3" json:"memory,omitempty"`
+	Pids          uint32 `protobuf:"varint,3,opt,name=pids,proto3" json:"pids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_node_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Limits) GetCpus() float64 {
+	if x != nil {
+		return x.Cpus
+	}
+	return 0
+}
+
+func (x *Limits) GetMemory() uint64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Limits) GetPids() uint32 {
+	if x != nil {
+		return x.Pids
+	}
+	return 0
+}
+
 // Statement is what a node says of itself.
 type Statement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -291,7 +370,7 @@ type Statement struct {
 
 func (x *Statement) Reset() {
 	*x = Statement{}
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +382,7 @@ func (x *Statement) String() string {
 func (*Statement) ProtoMessage() {}
 
 func (x *Statement) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[1]
+	mi := &file_node_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +395,7 @@ func (x *Statement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statement.ProtoReflect.Descriptor instead.
 func (*Statement) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{1}
+	return file_node_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Statement) GetSelf() *Member {
@@ -346,7 +425,7 @@ type SignedStatement struct {
 
 func (x *SignedStatement) Reset() {
 	*x = SignedStatement{}
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +437,7 @@ func (x *SignedStatement) String() string {
 func (*SignedStatement) ProtoMessage() {}
 
 func (x *SignedStatement) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[2]
+	mi := &file_node_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +450,7 @@ func (x *SignedStatement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedStatement.ProtoReflect.Descriptor instead.
 func (*SignedStatement) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{2}
+	return file_node_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SignedStatement) GetStatement() []byte {
@@ -412,7 +491,7 @@ type Seat struct {
 
 func (x *Seat) Reset() {
 	*x = Seat{}
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +503,7 @@ func (x *Seat) String() string {
 func (*Seat) ProtoMessage() {}
 
 func (x *Seat) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[3]
+	mi := &file_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +516,7 @@ func (x *Seat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seat.ProtoReflect.Descriptor instead.
 func (*Seat) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{3}
+	return file_node_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Seat) GetName() string {
@@ -491,7 +570,7 @@ type Roster struct {
 
 func (x *Roster) Reset() {
 	*x = Roster{}
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +582,7 @@ func (x *Roster) String() string {
 func (*Roster) ProtoMessage() {}
 
 func (x *Roster) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[4]
+	mi := &file_node_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +595,7 @@ func (x *Roster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roster.ProtoReflect.Descriptor instead.
 func (*Roster) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{4}
+	return file_node_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Roster) GetNumber() uint64 {
@@ -558,7 +637,7 @@ type SignedRoster struct {
 
 func (x *SignedRoster) Reset() {
 	*x = SignedRoster{}
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +649,7 @@ func (x *SignedRoster) String() string {
 func (*SignedRoster) ProtoMessage() {}
 
 func (x *SignedRoster) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[5]
+	mi := &file_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +662,7 @@ func (x *SignedRoster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedRoster.ProtoReflect.Descriptor instead.
 func (*SignedRoster) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{5}
+	return file_node_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SignedRoster) GetRoster() []byte {
@@ -611,7 +690,7 @@ type Known struct {
 
 func (x *Known) Reset() {
 	*x = Known{}
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +702,7 @@ func (x *Known) String() string {
 func (*Known) ProtoMessage() {}
 
 func (x *Known) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[6]
+	mi := &file_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +715,7 @@ func (x *Known) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Known.ProtoReflect.Descriptor instead.
 func (*Known) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{6}
+	return file_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Known) GetRoster() *SignedRoster {
@@ -662,7 +741,7 @@ type SelfRequest struct {
 
 func (x *SelfRequest) Reset() {
 	*x = SelfRequest{}
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +753,7 @@ func (x *SelfRequest) String() string {
 func (*SelfRequest) ProtoMessage() {}
 
 func (x *SelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[7]
+	mi := &file_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +766,7 @@ func (x *SelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfRequest.ProtoReflect.Descriptor instead.
 func (*SelfRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{7}
+	return file_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SelfRequest) GetApiVersion() uint32 {
@@ -708,7 +787,7 @@ type SelfResponse struct {
 
 func (x *SelfResponse) Reset() {
 	*x = SelfResponse{}
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +799,7 @@ func (x *SelfResponse) String() string {
 func (*SelfResponse) ProtoMessage() {}
 
 func (x *SelfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[8]
+	mi := &file_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +812,7 @@ func (x *SelfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelfResponse.ProtoReflect.Descriptor instead.
 func (*SelfResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{8}
+	return file_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SelfResponse) GetSelf() *Member {
@@ -766,7 +845,7 @@ type MembersRequest struct {
 
 func (x *MembersRequest) Reset() {
 	*x = MembersRequest{}
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +857,7 @@ func (x *MembersRequest) String() string {
 func (*MembersRequest) ProtoMessage() {}
 
 func (x *MembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[9]
+	mi := &file_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +870,7 @@ func (x *MembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersRequest.ProtoReflect.Descriptor instead.
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{9}
+	return file_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MembersRequest) GetApiVersion() uint32 {
@@ -810,7 +889,7 @@ type MembersResponse struct {
 
 func (x *MembersResponse) Reset() {
 	*x = MembersResponse{}
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +901,7 @@ func (x *MembersResponse) String() string {
 func (*MembersResponse) ProtoMessage() {}
 
 func (x *MembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[10]
+	mi := &file_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +914,7 @@ func (x *MembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembersResponse.ProtoReflect.Descriptor instead.
 func (*MembersResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{10}
+	return file_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MembersResponse) GetMembers() []*Member {
@@ -855,7 +934,7 @@ type TokenRequest struct {
 
 func (x *TokenRequest) Reset() {
 	*x = TokenRequest{}
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -867,7 +946,7 @@ func (x *TokenRequest) String() string {
 func (*TokenRequest) ProtoMessage() {}
 
 func (x *TokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[11]
+	mi := &file_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -880,7 +959,7 @@ func (x *TokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
 func (*TokenRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{11}
+	return file_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TokenRequest) GetApiVersion() uint32 {
@@ -909,7 +988,7 @@ type TokenResponse struct {
 
 func (x *TokenResponse) Reset() {
 	*x = TokenResponse{}
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1000,7 @@ func (x *TokenResponse) String() string {
 func (*TokenResponse) ProtoMessage() {}
 
 func (x *TokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[12]
+	mi := &file_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1013,7 @@ func (x *TokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
 func (*TokenResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{12}
+	return file_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TokenResponse) GetToken() string {
@@ -969,7 +1048,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1060,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[13]
+	mi := &file_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1073,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{13}
+	return file_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LeaveRequest) GetApiVersion() uint32 {
@@ -1019,7 +1098,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_node_proto_msgTypes[14]
+	mi := &file_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1110,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[14]
+	mi := &file_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1123,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{14}
+	return file_node_proto_rawDescGZIP(), []int{15}
 }
 
 type StartDeputyRequest struct {
@@ -1052,14 +1131,16 @@ type StartDeputyRequest struct {
 	ApiVersion uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
 	Node       string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	// What the deputy reads from descriptor 3.
-	Config        []byte `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	Config []byte `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	// A name for it, new among the user's, to ask for its end by.
+	Job           string `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartDeputyRequest) Reset() {
 	*x = StartDeputyRequest{}
-	mi := &file_node_proto_msgTypes[15]
+	mi := &file_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1152,7 @@ func (x *StartDeputyRequest) String() string {
 func (*StartDeputyRequest) ProtoMessage() {}
 
 func (x *StartDeputyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[15]
+	mi := &file_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1165,7 @@ func (x *StartDeputyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDeputyRequest.ProtoReflect.Descriptor instead.
 func (*StartDeputyRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{15}
+	return file_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StartDeputyRequest) GetApiVersion() uint32 {
@@ -1108,6 +1189,13 @@ func (x *StartDeputyRequest) GetConfig() []byte {
 	return nil
 }
 
+func (x *StartDeputyRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
 type StartDeputyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1116,7 +1204,7 @@ type StartDeputyResponse struct {
 
 func (x *StartDeputyResponse) Reset() {
 	*x = StartDeputyResponse{}
-	mi := &file_node_proto_msgTypes[16]
+	mi := &file_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1216,7 @@ func (x *StartDeputyResponse) String() string {
 func (*StartDeputyResponse) ProtoMessage() {}
 
 func (x *StartDeputyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[16]
+	mi := &file_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1229,112 @@ func (x *StartDeputyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartDeputyResponse.ProtoReflect.Descriptor instead.
 func (*StartDeputyResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{16}
+	return file_node_proto_rawDescGZIP(), []int{17}
+}
+
+type DeputyEndRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Job           string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeputyEndRequest) Reset() {
+	*x = DeputyEndRequest{}
+	mi := &file_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeputyEndRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeputyEndRequest) ProtoMessage() {}
+
+func (x *DeputyEndRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeputyEndRequest.ProtoReflect.Descriptor instead.
+func (*DeputyEndRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DeputyEndRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *DeputyEndRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DeputyEndRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+type DeputyEndResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why it ended, in words; empty when it lives, ended well, or nobody knows.
+	Cause         string `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeputyEndResponse) Reset() {
+	*x = DeputyEndResponse{}
+	mi := &file_node_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeputyEndResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeputyEndResponse) ProtoMessage() {}
+
+func (x *DeputyEndResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeputyEndResponse.ProtoReflect.Descriptor instead.
+func (*DeputyEndResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *DeputyEndResponse) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 type JoinRequest struct {
@@ -1158,7 +1351,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_node_proto_msgTypes[17]
+	mi := &file_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1363,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[17]
+	mi := &file_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1376,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{17}
+	return file_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *JoinRequest) GetApiVersion() uint32 {
@@ -1233,7 +1426,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_node_proto_msgTypes[18]
+	mi := &file_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1438,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[18]
+	mi := &file_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1451,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{18}
+	return file_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *JoinResponse) GetCertificate() []byte {
@@ -1296,7 +1489,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_node_proto_msgTypes[19]
+	mi := &file_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1501,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[19]
+	mi := &file_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1514,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{19}
+	return file_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AnnounceRequest) GetApiVersion() uint32 {
@@ -1372,7 +1565,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_node_proto_msgTypes[20]
+	mi := &file_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1577,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[20]
+	mi := &file_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1590,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{20}
+	return file_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AnnounceResponse) GetMembers() []*Member {
@@ -1431,7 +1624,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_node_proto_msgTypes[21]
+	mi := &file_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1636,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[21]
+	mi := &file_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1649,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{21}
+	return file_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RenewRequest) GetApiVersion() uint32 {
@@ -1482,7 +1675,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_node_proto_msgTypes[22]
+	mi := &file_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1687,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[22]
+	mi := &file_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1700,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{22}
+	return file_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RenewResponse) GetCertificate() []byte {
@@ -1526,7 +1719,7 @@ type LeaveSelfRequest struct {
 
 func (x *LeaveSelfRequest) Reset() {
 	*x = LeaveSelfRequest{}
-	mi := &file_node_proto_msgTypes[23]
+	mi := &file_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1731,7 @@ func (x *LeaveSelfRequest) String() string {
 func (*LeaveSelfRequest) ProtoMessage() {}
 
 func (x *LeaveSelfRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[23]
+	mi := &file_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1744,7 @@ func (x *LeaveSelfRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSelfRequest.ProtoReflect.Descriptor instead.
 func (*LeaveSelfRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{23}
+	return file_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LeaveSelfRequest) GetApiVersion() uint32 {
@@ -1569,7 +1762,7 @@ type LeaveSelfResponse struct {
 
 func (x *LeaveSelfResponse) Reset() {
 	*x = LeaveSelfResponse{}
-	mi := &file_node_proto_msgTypes[24]
+	mi := &file_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1774,7 @@ func (x *LeaveSelfResponse) String() string {
 func (*LeaveSelfResponse) ProtoMessage() {}
 
 func (x *LeaveSelfResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[24]
+	mi := &file_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1787,7 @@ func (x *LeaveSelfResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveSelfResponse.ProtoReflect.Descriptor instead.
 func (*LeaveSelfResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{24}
+	return file_node_proto_rawDescGZIP(), []int{27}
 }
 
 type StartUserDeputyRequest struct {
@@ -1603,13 +1796,14 @@ type StartUserDeputyRequest struct {
 	Uid           uint32                 `protobuf:"varint,2,opt,name=uid,proto3" json:"uid,omitempty"`
 	Gid           uint32                 `protobuf:"varint,3,opt,name=gid,proto3" json:"gid,omitempty"`
 	Config        []byte                 `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"`
+	Job           string                 `protobuf:"bytes,5,opt,name=job,proto3" json:"job,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartUserDeputyRequest) Reset() {
 	*x = StartUserDeputyRequest{}
-	mi := &file_node_proto_msgTypes[25]
+	mi := &file_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1815,7 @@ func (x *StartUserDeputyRequest) String() string {
 func (*StartUserDeputyRequest) ProtoMessage() {}
 
 func (x *StartUserDeputyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[25]
+	mi := &file_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1828,7 @@ func (x *StartUserDeputyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUserDeputyRequest.ProtoReflect.Descriptor instead.
 func (*StartUserDeputyRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{25}
+	return file_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StartUserDeputyRequest) GetApiVersion() uint32 {
@@ -1665,6 +1859,13 @@ func (x *StartUserDeputyRequest) GetConfig() []byte {
 	return nil
 }
 
+func (x *StartUserDeputyRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
 type StartUserDeputyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1673,7 +1874,7 @@ type StartUserDeputyResponse struct {
 
 func (x *StartUserDeputyResponse) Reset() {
 	*x = StartUserDeputyResponse{}
-	mi := &file_node_proto_msgTypes[26]
+	mi := &file_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1886,7 @@ func (x *StartUserDeputyResponse) String() string {
 func (*StartUserDeputyResponse) ProtoMessage() {}
 
 func (x *StartUserDeputyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[26]
+	mi := &file_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1899,111 @@ func (x *StartUserDeputyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartUserDeputyResponse.ProtoReflect.Descriptor instead.
 func (*StartUserDeputyResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{26}
+	return file_node_proto_rawDescGZIP(), []int{29}
+}
+
+type UserDeputyEndRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiVersion    uint32                 `protobuf:"varint,1,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Uid           uint32                 `protobuf:"varint,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Job           string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserDeputyEndRequest) Reset() {
+	*x = UserDeputyEndRequest{}
+	mi := &file_node_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserDeputyEndRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserDeputyEndRequest) ProtoMessage() {}
+
+func (x *UserDeputyEndRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserDeputyEndRequest.ProtoReflect.Descriptor instead.
+func (*UserDeputyEndRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *UserDeputyEndRequest) GetApiVersion() uint32 {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return 0
+}
+
+func (x *UserDeputyEndRequest) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *UserDeputyEndRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+type UserDeputyEndResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cause         string                 `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserDeputyEndResponse) Reset() {
+	*x = UserDeputyEndResponse{}
+	mi := &file_node_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserDeputyEndResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserDeputyEndResponse) ProtoMessage() {}
+
+func (x *UserDeputyEndResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserDeputyEndResponse.ProtoReflect.Descriptor instead.
+func (*UserDeputyEndResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *UserDeputyEndResponse) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
 }
 
 type DrainRequest struct {
@@ -1713,7 +2018,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_node_proto_msgTypes[27]
+	mi := &file_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +2030,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[27]
+	mi := &file_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +2043,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{27}
+	return file_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DrainRequest) GetApiVersion() uint32 {
@@ -1771,7 +2076,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_node_proto_msgTypes[28]
+	mi := &file_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +2088,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[28]
+	mi := &file_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +2101,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{28}
+	return file_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DrainResponse) GetState() *Drained {
@@ -1819,7 +2124,7 @@ type Drained struct {
 
 func (x *Drained) Reset() {
 	*x = Drained{}
-	mi := &file_node_proto_msgTypes[29]
+	mi := &file_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +2136,7 @@ func (x *Drained) String() string {
 func (*Drained) ProtoMessage() {}
 
 func (x *Drained) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[29]
+	mi := &file_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +2149,7 @@ func (x *Drained) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drained.ProtoReflect.Descriptor instead.
 func (*Drained) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{29}
+	return file_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Drained) GetLeft() uint32 {
@@ -1871,7 +2176,7 @@ type DrainHereRequest struct {
 
 func (x *DrainHereRequest) Reset() {
 	*x = DrainHereRequest{}
-	mi := &file_node_proto_msgTypes[30]
+	mi := &file_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2188,7 @@ func (x *DrainHereRequest) String() string {
 func (*DrainHereRequest) ProtoMessage() {}
 
 func (x *DrainHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[30]
+	mi := &file_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2201,7 @@ func (x *DrainHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainHereRequest.ProtoReflect.Descriptor instead.
 func (*DrainHereRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{30}
+	return file_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DrainHereRequest) GetApiVersion() uint32 {
@@ -1924,7 +2229,7 @@ type DrainHereResponse struct {
 
 func (x *DrainHereResponse) Reset() {
 	*x = DrainHereResponse{}
-	mi := &file_node_proto_msgTypes[31]
+	mi := &file_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2241,7 @@ func (x *DrainHereResponse) String() string {
 func (*DrainHereResponse) ProtoMessage() {}
 
 func (x *DrainHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[31]
+	mi := &file_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2254,7 @@ func (x *DrainHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainHereResponse.ProtoReflect.Descriptor instead.
 func (*DrainHereResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{31}
+	return file_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DrainHereResponse) GetState() *Drained {
@@ -1979,7 +2284,7 @@ type LabelRequest struct {
 
 func (x *LabelRequest) Reset() {
 	*x = LabelRequest{}
-	mi := &file_node_proto_msgTypes[32]
+	mi := &file_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2296,7 @@ func (x *LabelRequest) String() string {
 func (*LabelRequest) ProtoMessage() {}
 
 func (x *LabelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[32]
+	mi := &file_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2309,7 @@ func (x *LabelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelRequest.ProtoReflect.Descriptor instead.
 func (*LabelRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{32}
+	return file_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LabelRequest) GetApiVersion() uint32 {
@@ -2044,7 +2349,7 @@ type LabelResponse struct {
 
 func (x *LabelResponse) Reset() {
 	*x = LabelResponse{}
-	mi := &file_node_proto_msgTypes[33]
+	mi := &file_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2056,7 +2361,7 @@ func (x *LabelResponse) String() string {
 func (*LabelResponse) ProtoMessage() {}
 
 func (x *LabelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[33]
+	mi := &file_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2069,7 +2374,7 @@ func (x *LabelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelResponse.ProtoReflect.Descriptor instead.
 func (*LabelResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{33}
+	return file_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LabelResponse) GetLabels() map[string]string {
@@ -2090,7 +2395,7 @@ type LabelHereRequest struct {
 
 func (x *LabelHereRequest) Reset() {
 	*x = LabelHereRequest{}
-	mi := &file_node_proto_msgTypes[34]
+	mi := &file_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2102,7 +2407,7 @@ func (x *LabelHereRequest) String() string {
 func (*LabelHereRequest) ProtoMessage() {}
 
 func (x *LabelHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[34]
+	mi := &file_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2115,7 +2420,7 @@ func (x *LabelHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelHereRequest.ProtoReflect.Descriptor instead.
 func (*LabelHereRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{34}
+	return file_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LabelHereRequest) GetApiVersion() uint32 {
@@ -2150,7 +2455,7 @@ type LabelHereResponse struct {
 
 func (x *LabelHereResponse) Reset() {
 	*x = LabelHereResponse{}
-	mi := &file_node_proto_msgTypes[35]
+	mi := &file_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2467,7 @@ func (x *LabelHereResponse) String() string {
 func (*LabelHereResponse) ProtoMessage() {}
 
 func (x *LabelHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[35]
+	mi := &file_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2480,7 @@ func (x *LabelHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelHereResponse.ProtoReflect.Descriptor instead.
 func (*LabelHereResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{35}
+	return file_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LabelHereResponse) GetLabels() map[string]string {
@@ -2210,7 +2515,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_node_proto_msgTypes[36]
+	mi := &file_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2527,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[36]
+	mi := &file_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2540,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{36}
+	return file_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Finding) GetName() string {
@@ -2292,7 +2597,7 @@ type CheckHereRequest struct {
 
 func (x *CheckHereRequest) Reset() {
 	*x = CheckHereRequest{}
-	mi := &file_node_proto_msgTypes[37]
+	mi := &file_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2304,7 +2609,7 @@ func (x *CheckHereRequest) String() string {
 func (*CheckHereRequest) ProtoMessage() {}
 
 func (x *CheckHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[37]
+	mi := &file_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2317,7 +2622,7 @@ func (x *CheckHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckHereRequest.ProtoReflect.Descriptor instead.
 func (*CheckHereRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{37}
+	return file_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CheckHereRequest) GetApiVersion() uint32 {
@@ -2355,7 +2660,7 @@ type Cpu struct {
 
 func (x *Cpu) Reset() {
 	*x = Cpu{}
-	mi := &file_node_proto_msgTypes[38]
+	mi := &file_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2672,7 @@ func (x *Cpu) String() string {
 func (*Cpu) ProtoMessage() {}
 
 func (x *Cpu) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[38]
+	mi := &file_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2685,7 @@ func (x *Cpu) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cpu.ProtoReflect.Descriptor instead.
 func (*Cpu) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{38}
+	return file_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Cpu) GetFeatures() []string {
@@ -2423,7 +2728,7 @@ type Component struct {
 
 func (x *Component) Reset() {
 	*x = Component{}
-	mi := &file_node_proto_msgTypes[39]
+	mi := &file_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2740,7 @@ func (x *Component) String() string {
 func (*Component) ProtoMessage() {}
 
 func (x *Component) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[39]
+	mi := &file_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2753,7 @@ func (x *Component) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Component.ProtoReflect.Descriptor instead.
 func (*Component) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{39}
+	return file_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Component) GetId() uint32 {
@@ -2488,7 +2793,7 @@ type CheckHereResponse struct {
 
 func (x *CheckHereResponse) Reset() {
 	*x = CheckHereResponse{}
-	mi := &file_node_proto_msgTypes[40]
+	mi := &file_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2805,7 @@ func (x *CheckHereResponse) String() string {
 func (*CheckHereResponse) ProtoMessage() {}
 
 func (x *CheckHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[40]
+	mi := &file_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +2818,7 @@ func (x *CheckHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckHereResponse.ProtoReflect.Descriptor instead.
 func (*CheckHereResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{40}
+	return file_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CheckHereResponse) GetVersion() string {
@@ -2570,7 +2875,7 @@ type EchoRequest struct {
 
 func (x *EchoRequest) Reset() {
 	*x = EchoRequest{}
-	mi := &file_node_proto_msgTypes[41]
+	mi := &file_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2887,7 @@ func (x *EchoRequest) String() string {
 func (*EchoRequest) ProtoMessage() {}
 
 func (x *EchoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[41]
+	mi := &file_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2900,7 @@ func (x *EchoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoRequest.ProtoReflect.Descriptor instead.
 func (*EchoRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{41}
+	return file_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EchoRequest) GetApiVersion() uint32 {
@@ -2630,7 +2935,7 @@ type EchoResponse struct {
 
 func (x *EchoResponse) Reset() {
 	*x = EchoResponse{}
-	mi := &file_node_proto_msgTypes[42]
+	mi := &file_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2947,7 @@ func (x *EchoResponse) String() string {
 func (*EchoResponse) ProtoMessage() {}
 
 func (x *EchoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[42]
+	mi := &file_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2960,7 @@ func (x *EchoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoResponse.ProtoReflect.Descriptor instead.
 func (*EchoResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{42}
+	return file_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EchoResponse) GetData() []byte {
@@ -2682,7 +2987,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_node_proto_msgTypes[43]
+	mi := &file_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2999,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[43]
+	mi := &file_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +3012,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{43}
+	return file_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CheckRequest) GetApiVersion() uint32 {
@@ -2742,7 +3047,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_node_proto_msgTypes[44]
+	mi := &file_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +3059,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_proto_msgTypes[44]
+	mi := &file_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +3072,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_node_proto_rawDescGZIP(), []int{44}
+	return file_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CheckResponse) GetThere() *CheckHereResponse {
@@ -2824,7 +3129,7 @@ var File_node_proto protoreflect.FileDescriptor
 const file_node_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"node.proto\x12\x0fpopcorn.node.v1\"\x9f\x03\n" +
+	"node.proto\x12\x0fpopcorn.node.v1\"\xfd\x03\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12,\n" +
@@ -2839,10 +3144,16 @@ const file_node_proto_rawDesc = "" +
 	" \x01(\tR\aversion\x12;\n" +
 	"\x06labels\x18\v \x03(\v2#.popcorn.node.v1.Member.LabelsEntryR\x06labels\x12\x1f\n" +
 	"\vmemory_free\x18\f \x01(\x04R\n" +
-	"memoryFree\x1a9\n" +
+	"memoryFree\x12/\n" +
+	"\x06limits\x18\r \x01(\v2\x17.popcorn.node.v1.LimitsR\x06limits\x12+\n" +
+	"\x04each\x18\x0e \x01(\v2\x17.popcorn.node.v1.LimitsR\x04each\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"P\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"H\n" +
+	"\x06Limits\x12\x12\n" +
+	"\x04cpus\x18\x01 \x01(\x01R\x04cpus\x12\x16\n" +
+	"\x06memory\x18\x02 \x01(\x04R\x06memory\x12\x12\n" +
+	"\x04pids\x18\x03 \x01(\rR\x04pids\"P\n" +
 	"\tStatement\x12+\n" +
 	"\x04self\x18\x01 \x01(\v2\x17.popcorn.node.v1.MemberR\x04self\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\"o\n" +
@@ -2896,13 +3207,21 @@ const file_node_proto_rawDesc = "" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\"\x0f\n" +
-	"\rLeaveResponse\"a\n" +
+	"\rLeaveResponse\"s\n" +
 	"\x12StartDeputyRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
-	"\x06config\x18\x03 \x01(\fR\x06config\"\x15\n" +
-	"\x13StartDeputyResponse\"\xab\x01\n" +
+	"\x06config\x18\x03 \x01(\fR\x06config\x12\x10\n" +
+	"\x03job\x18\x04 \x01(\tR\x03job\"\x15\n" +
+	"\x13StartDeputyResponse\"Y\n" +
+	"\x10DeputyEndRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\")\n" +
+	"\x11DeputyEndResponse\x12\x14\n" +
+	"\x05cause\x18\x01 \x01(\tR\x05cause\"\xab\x01\n" +
 	"\vJoinRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x19\n" +
@@ -2939,14 +3258,22 @@ const file_node_proto_rawDesc = "" +
 	"\x10LeaveSelfRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\"\x13\n" +
-	"\x11LeaveSelfResponse\"u\n" +
+	"\x11LeaveSelfResponse\"\x87\x01\n" +
 	"\x16StartUserDeputyRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x10\n" +
 	"\x03gid\x18\x03 \x01(\rR\x03gid\x12\x16\n" +
-	"\x06config\x18\x04 \x01(\fR\x06config\"\x19\n" +
-	"\x17StartUserDeputyResponse\"y\n" +
+	"\x06config\x18\x04 \x01(\fR\x06config\x12\x10\n" +
+	"\x03job\x18\x05 \x01(\tR\x03job\"\x19\n" +
+	"\x17StartUserDeputyResponse\"[\n" +
+	"\x14UserDeputyEndRequest\x12\x1f\n" +
+	"\vapi_version\x18\x01 \x01(\rR\n" +
+	"apiVersion\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\rR\x03uid\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\"-\n" +
+	"\x15UserDeputyEndResponse\x12\x14\n" +
+	"\x05cause\x18\x01 \x01(\tR\x05cause\"y\n" +
 	"\fDrainRequest\x12\x1f\n" +
 	"\vapi_version\x18\x01 \x01(\rR\n" +
 	"apiVersion\x12\x12\n" +
@@ -3057,23 +3384,25 @@ const file_node_proto_rawDesc = "" +
 	"\vDrainAction\x12\x1c\n" +
 	"\x18DRAIN_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12DRAIN_ACTION_BEGIN\x10\x01\x12\x15\n" +
-	"\x11DRAIN_ACTION_UNDO\x10\x022\xe3\x04\n" +
+	"\x11DRAIN_ACTION_UNDO\x10\x022\xb7\x05\n" +
 	"\fLocalService\x12C\n" +
 	"\x04Self\x12\x1c.popcorn.node.v1.SelfRequest\x1a\x1d.popcorn.node.v1.SelfResponse\x12L\n" +
 	"\aMembers\x12\x1f.popcorn.node.v1.MembersRequest\x1a .popcorn.node.v1.MembersResponse\x12F\n" +
 	"\x05Token\x12\x1d.popcorn.node.v1.TokenRequest\x1a\x1e.popcorn.node.v1.TokenResponse\x12F\n" +
 	"\x05Leave\x12\x1d.popcorn.node.v1.LeaveRequest\x1a\x1e.popcorn.node.v1.LeaveResponse\x12X\n" +
-	"\vStartDeputy\x12#.popcorn.node.v1.StartDeputyRequest\x1a$.popcorn.node.v1.StartDeputyResponse\x12F\n" +
+	"\vStartDeputy\x12#.popcorn.node.v1.StartDeputyRequest\x1a$.popcorn.node.v1.StartDeputyResponse\x12R\n" +
+	"\tDeputyEnd\x12!.popcorn.node.v1.DeputyEndRequest\x1a\".popcorn.node.v1.DeputyEndResponse\x12F\n" +
 	"\x05Drain\x12\x1d.popcorn.node.v1.DrainRequest\x1a\x1e.popcorn.node.v1.DrainResponse\x12F\n" +
 	"\x05Label\x12\x1d.popcorn.node.v1.LabelRequest\x1a\x1e.popcorn.node.v1.LabelResponse\x12F\n" +
 	"\x05Check\x12\x1d.popcorn.node.v1.CheckRequest\x1a\x1e.popcorn.node.v1.CheckResponse2R\n" +
 	"\vJoinService\x12C\n" +
-	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\xa1\x05\n" +
+	"\x04Join\x12\x1c.popcorn.node.v1.JoinRequest\x1a\x1d.popcorn.node.v1.JoinResponse2\x81\x06\n" +
 	"\vPeerService\x12O\n" +
 	"\bAnnounce\x12 .popcorn.node.v1.AnnounceRequest\x1a!.popcorn.node.v1.AnnounceResponse\x12F\n" +
 	"\x05Renew\x12\x1d.popcorn.node.v1.RenewRequest\x1a\x1e.popcorn.node.v1.RenewResponse\x12R\n" +
 	"\tLeaveSelf\x12!.popcorn.node.v1.LeaveSelfRequest\x1a\".popcorn.node.v1.LeaveSelfResponse\x12d\n" +
-	"\x0fStartUserDeputy\x12'.popcorn.node.v1.StartUserDeputyRequest\x1a(.popcorn.node.v1.StartUserDeputyResponse\x12R\n" +
+	"\x0fStartUserDeputy\x12'.popcorn.node.v1.StartUserDeputyRequest\x1a(.popcorn.node.v1.StartUserDeputyResponse\x12^\n" +
+	"\rUserDeputyEnd\x12%.popcorn.node.v1.UserDeputyEndRequest\x1a&.popcorn.node.v1.UserDeputyEndResponse\x12R\n" +
 	"\tDrainHere\x12!.popcorn.node.v1.DrainHereRequest\x1a\".popcorn.node.v1.DrainHereResponse\x12R\n" +
 	"\tLabelHere\x12!.popcorn.node.v1.LabelHereRequest\x1a\".popcorn.node.v1.LabelHereResponse\x12R\n" +
 	"\tCheckHere\x12!.popcorn.node.v1.CheckHereRequest\x1a\".popcorn.node.v1.CheckHereResponse\x12C\n" +
@@ -3092,131 +3421,142 @@ func file_node_proto_rawDescGZIP() []byte {
 }
 
 var file_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_node_proto_goTypes = []any{
 	(State)(0),                      // 0: popcorn.node.v1.State
 	(DrainAction)(0),                // 1: popcorn.node.v1.DrainAction
 	(*Member)(nil),                  // 2: popcorn.node.v1.Member
-	(*Statement)(nil),               // 3: popcorn.node.v1.Statement
-	(*SignedStatement)(nil),         // 4: popcorn.node.v1.SignedStatement
-	(*Seat)(nil),                    // 5: popcorn.node.v1.Seat
-	(*Roster)(nil),                  // 6: popcorn.node.v1.Roster
-	(*SignedRoster)(nil),            // 7: popcorn.node.v1.SignedRoster
-	(*Known)(nil),                   // 8: popcorn.node.v1.Known
-	(*SelfRequest)(nil),             // 9: popcorn.node.v1.SelfRequest
-	(*SelfResponse)(nil),            // 10: popcorn.node.v1.SelfResponse
-	(*MembersRequest)(nil),          // 11: popcorn.node.v1.MembersRequest
-	(*MembersResponse)(nil),         // 12: popcorn.node.v1.MembersResponse
-	(*TokenRequest)(nil),            // 13: popcorn.node.v1.TokenRequest
-	(*TokenResponse)(nil),           // 14: popcorn.node.v1.TokenResponse
-	(*LeaveRequest)(nil),            // 15: popcorn.node.v1.LeaveRequest
-	(*LeaveResponse)(nil),           // 16: popcorn.node.v1.LeaveResponse
-	(*StartDeputyRequest)(nil),      // 17: popcorn.node.v1.StartDeputyRequest
-	(*StartDeputyResponse)(nil),     // 18: popcorn.node.v1.StartDeputyResponse
-	(*JoinRequest)(nil),             // 19: popcorn.node.v1.JoinRequest
-	(*JoinResponse)(nil),            // 20: popcorn.node.v1.JoinResponse
-	(*AnnounceRequest)(nil),         // 21: popcorn.node.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),        // 22: popcorn.node.v1.AnnounceResponse
-	(*RenewRequest)(nil),            // 23: popcorn.node.v1.RenewRequest
-	(*RenewResponse)(nil),           // 24: popcorn.node.v1.RenewResponse
-	(*LeaveSelfRequest)(nil),        // 25: popcorn.node.v1.LeaveSelfRequest
-	(*LeaveSelfResponse)(nil),       // 26: popcorn.node.v1.LeaveSelfResponse
-	(*StartUserDeputyRequest)(nil),  // 27: popcorn.node.v1.StartUserDeputyRequest
-	(*StartUserDeputyResponse)(nil), // 28: popcorn.node.v1.StartUserDeputyResponse
-	(*DrainRequest)(nil),            // 29: popcorn.node.v1.DrainRequest
-	(*DrainResponse)(nil),           // 30: popcorn.node.v1.DrainResponse
-	(*Drained)(nil),                 // 31: popcorn.node.v1.Drained
-	(*DrainHereRequest)(nil),        // 32: popcorn.node.v1.DrainHereRequest
-	(*DrainHereResponse)(nil),       // 33: popcorn.node.v1.DrainHereResponse
-	(*LabelRequest)(nil),            // 34: popcorn.node.v1.LabelRequest
-	(*LabelResponse)(nil),           // 35: popcorn.node.v1.LabelResponse
-	(*LabelHereRequest)(nil),        // 36: popcorn.node.v1.LabelHereRequest
-	(*LabelHereResponse)(nil),       // 37: popcorn.node.v1.LabelHereResponse
-	(*Finding)(nil),                 // 38: popcorn.node.v1.Finding
-	(*CheckHereRequest)(nil),        // 39: popcorn.node.v1.CheckHereRequest
-	(*Cpu)(nil),                     // 40: popcorn.node.v1.Cpu
-	(*Component)(nil),               // 41: popcorn.node.v1.Component
-	(*CheckHereResponse)(nil),       // 42: popcorn.node.v1.CheckHereResponse
-	(*EchoRequest)(nil),             // 43: popcorn.node.v1.EchoRequest
-	(*EchoResponse)(nil),            // 44: popcorn.node.v1.EchoResponse
-	(*CheckRequest)(nil),            // 45: popcorn.node.v1.CheckRequest
-	(*CheckResponse)(nil),           // 46: popcorn.node.v1.CheckResponse
-	nil,                             // 47: popcorn.node.v1.Member.LabelsEntry
-	nil,                             // 48: popcorn.node.v1.AnnounceRequest.StatementsEntry
-	nil,                             // 49: popcorn.node.v1.LabelRequest.SetEntry
-	nil,                             // 50: popcorn.node.v1.LabelResponse.LabelsEntry
-	nil,                             // 51: popcorn.node.v1.LabelHereRequest.SetEntry
-	nil,                             // 52: popcorn.node.v1.LabelHereResponse.LabelsEntry
+	(*Limits)(nil),                  // 3: popcorn.node.v1.Limits
+	(*Statement)(nil),               // 4: popcorn.node.v1.Statement
+	(*SignedStatement)(nil),         // 5: popcorn.node.v1.SignedStatement
+	(*Seat)(nil),                    // 6: popcorn.node.v1.Seat
+	(*Roster)(nil),                  // 7: popcorn.node.v1.Roster
+	(*SignedRoster)(nil),            // 8: popcorn.node.v1.SignedRoster
+	(*Known)(nil),                   // 9: popcorn.node.v1.Known
+	(*SelfRequest)(nil),             // 10: popcorn.node.v1.SelfRequest
+	(*SelfResponse)(nil),            // 11: popcorn.node.v1.SelfResponse
+	(*MembersRequest)(nil),          // 12: popcorn.node.v1.MembersRequest
+	(*MembersResponse)(nil),         // 13: popcorn.node.v1.MembersResponse
+	(*TokenRequest)(nil),            // 14: popcorn.node.v1.TokenRequest
+	(*TokenResponse)(nil),           // 15: popcorn.node.v1.TokenResponse
+	(*LeaveRequest)(nil),            // 16: popcorn.node.v1.LeaveRequest
+	(*LeaveResponse)(nil),           // 17: popcorn.node.v1.LeaveResponse
+	(*StartDeputyRequest)(nil),      // 18: popcorn.node.v1.StartDeputyRequest
+	(*StartDeputyResponse)(nil),     // 19: popcorn.node.v1.StartDeputyResponse
+	(*DeputyEndRequest)(nil),        // 20: popcorn.node.v1.DeputyEndRequest
+	(*DeputyEndResponse)(nil),       // 21: popcorn.node.v1.DeputyEndResponse
+	(*JoinRequest)(nil),             // 22: popcorn.node.v1.JoinRequest
+	(*JoinResponse)(nil),            // 23: popcorn.node.v1.JoinResponse
+	(*AnnounceRequest)(nil),         // 24: popcorn.node.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),        // 25: popcorn.node.v1.AnnounceResponse
+	(*RenewRequest)(nil),            // 26: popcorn.node.v1.RenewRequest
+	(*RenewResponse)(nil),           // 27: popcorn.node.v1.RenewResponse
+	(*LeaveSelfRequest)(nil),        // 28: popcorn.node.v1.LeaveSelfRequest
+	(*LeaveSelfResponse)(nil),       // 29: popcorn.node.v1.LeaveSelfResponse
+	(*StartUserDeputyRequest)(nil),  // 30: popcorn.node.v1.StartUserDeputyRequest
+	(*StartUserDeputyResponse)(nil), // 31: popcorn.node.v1.StartUserDeputyResponse
+	(*UserDeputyEndRequest)(nil),    // 32: popcorn.node.v1.UserDeputyEndRequest
+	(*UserDeputyEndResponse)(nil),   // 33: popcorn.node.v1.UserDeputyEndResponse
+	(*DrainRequest)(nil),            // 34: popcorn.node.v1.DrainRequest
+	(*DrainResponse)(nil),           // 35: popcorn.node.v1.DrainResponse
+	(*Drained)(nil),                 // 36: popcorn.node.v1.Drained
+	(*DrainHereRequest)(nil),        // 37: popcorn.node.v1.DrainHereRequest
+	(*DrainHereResponse)(nil),       // 38: popcorn.node.v1.DrainHereResponse
+	(*LabelRequest)(nil),            // 39: popcorn.node.v1.LabelRequest
+	(*LabelResponse)(nil),           // 40: popcorn.node.v1.LabelResponse
+	(*LabelHereRequest)(nil),        // 41: popcorn.node.v1.LabelHereRequest
+	(*LabelHereResponse)(nil),       // 42: popcorn.node.v1.LabelHereResponse
+	(*Finding)(nil),                 // 43: popcorn.node.v1.Finding
+	(*CheckHereRequest)(nil),        // 44: popcorn.node.v1.CheckHereRequest
+	(*Cpu)(nil),                     // 45: popcorn.node.v1.Cpu
+	(*Component)(nil),               // 46: popcorn.node.v1.Component
+	(*CheckHereResponse)(nil),       // 47: popcorn.node.v1.CheckHereResponse
+	(*EchoRequest)(nil),             // 48: popcorn.node.v1.EchoRequest
+	(*EchoResponse)(nil),            // 49: popcorn.node.v1.EchoResponse
+	(*CheckRequest)(nil),            // 50: popcorn.node.v1.CheckRequest
+	(*CheckResponse)(nil),           // 51: popcorn.node.v1.CheckResponse
+	nil,                             // 52: popcorn.node.v1.Member.LabelsEntry
+	nil,                             // 53: popcorn.node.v1.AnnounceRequest.StatementsEntry
+	nil,                             // 54: popcorn.node.v1.LabelRequest.SetEntry
+	nil,                             // 55: popcorn.node.v1.LabelResponse.LabelsEntry
+	nil,                             // 56: popcorn.node.v1.LabelHereRequest.SetEntry
+	nil,                             // 57: popcorn.node.v1.LabelHereResponse.LabelsEntry
 }
 var file_node_proto_depIdxs = []int32{
 	0,  // 0: popcorn.node.v1.Member.state:type_name -> popcorn.node.v1.State
-	47, // 1: popcorn.node.v1.Member.labels:type_name -> popcorn.node.v1.Member.LabelsEntry
-	2,  // 2: popcorn.node.v1.Statement.self:type_name -> popcorn.node.v1.Member
-	5,  // 3: popcorn.node.v1.Roster.seats:type_name -> popcorn.node.v1.Seat
-	7,  // 4: popcorn.node.v1.Known.roster:type_name -> popcorn.node.v1.SignedRoster
-	4,  // 5: popcorn.node.v1.Known.statements:type_name -> popcorn.node.v1.SignedStatement
-	2,  // 6: popcorn.node.v1.SelfResponse.self:type_name -> popcorn.node.v1.Member
-	2,  // 7: popcorn.node.v1.MembersResponse.members:type_name -> popcorn.node.v1.Member
-	2,  // 8: popcorn.node.v1.JoinRequest.self:type_name -> popcorn.node.v1.Member
-	2,  // 9: popcorn.node.v1.AnnounceRequest.self:type_name -> popcorn.node.v1.Member
-	4,  // 10: popcorn.node.v1.AnnounceRequest.statement:type_name -> popcorn.node.v1.SignedStatement
-	48, // 11: popcorn.node.v1.AnnounceRequest.statements:type_name -> popcorn.node.v1.AnnounceRequest.StatementsEntry
-	2,  // 12: popcorn.node.v1.AnnounceResponse.members:type_name -> popcorn.node.v1.Member
-	8,  // 13: popcorn.node.v1.AnnounceResponse.news:type_name -> popcorn.node.v1.Known
-	1,  // 14: popcorn.node.v1.DrainRequest.action:type_name -> popcorn.node.v1.DrainAction
-	31, // 15: popcorn.node.v1.DrainResponse.state:type_name -> popcorn.node.v1.Drained
-	1,  // 16: popcorn.node.v1.DrainHereRequest.action:type_name -> popcorn.node.v1.DrainAction
-	31, // 17: popcorn.node.v1.DrainHereResponse.state:type_name -> popcorn.node.v1.Drained
-	4,  // 18: popcorn.node.v1.DrainHereResponse.statement:type_name -> popcorn.node.v1.SignedStatement
-	49, // 19: popcorn.node.v1.LabelRequest.set:type_name -> popcorn.node.v1.LabelRequest.SetEntry
-	50, // 20: popcorn.node.v1.LabelResponse.labels:type_name -> popcorn.node.v1.LabelResponse.LabelsEntry
-	51, // 21: popcorn.node.v1.LabelHereRequest.set:type_name -> popcorn.node.v1.LabelHereRequest.SetEntry
-	52, // 22: popcorn.node.v1.LabelHereResponse.labels:type_name -> popcorn.node.v1.LabelHereResponse.LabelsEntry
-	4,  // 23: popcorn.node.v1.LabelHereResponse.statement:type_name -> popcorn.node.v1.SignedStatement
-	41, // 24: popcorn.node.v1.Cpu.components:type_name -> popcorn.node.v1.Component
-	38, // 25: popcorn.node.v1.CheckHereResponse.findings:type_name -> popcorn.node.v1.Finding
-	40, // 26: popcorn.node.v1.CheckHereResponse.cpu:type_name -> popcorn.node.v1.Cpu
-	42, // 27: popcorn.node.v1.CheckResponse.there:type_name -> popcorn.node.v1.CheckHereResponse
-	42, // 28: popcorn.node.v1.CheckResponse.here:type_name -> popcorn.node.v1.CheckHereResponse
-	9,  // 29: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
-	11, // 30: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
-	13, // 31: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
-	15, // 32: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
-	17, // 33: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
-	29, // 34: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
-	34, // 35: popcorn.node.v1.LocalService.Label:input_type -> popcorn.node.v1.LabelRequest
-	45, // 36: popcorn.node.v1.LocalService.Check:input_type -> popcorn.node.v1.CheckRequest
-	19, // 37: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
-	21, // 38: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
-	23, // 39: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
-	25, // 40: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
-	27, // 41: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
-	32, // 42: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
-	36, // 43: popcorn.node.v1.PeerService.LabelHere:input_type -> popcorn.node.v1.LabelHereRequest
-	39, // 44: popcorn.node.v1.PeerService.CheckHere:input_type -> popcorn.node.v1.CheckHereRequest
-	43, // 45: popcorn.node.v1.PeerService.Echo:input_type -> popcorn.node.v1.EchoRequest
-	10, // 46: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
-	12, // 47: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
-	14, // 48: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
-	16, // 49: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
-	18, // 50: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
-	30, // 51: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
-	35, // 52: popcorn.node.v1.LocalService.Label:output_type -> popcorn.node.v1.LabelResponse
-	46, // 53: popcorn.node.v1.LocalService.Check:output_type -> popcorn.node.v1.CheckResponse
-	20, // 54: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
-	22, // 55: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
-	24, // 56: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
-	26, // 57: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
-	28, // 58: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
-	33, // 59: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
-	37, // 60: popcorn.node.v1.PeerService.LabelHere:output_type -> popcorn.node.v1.LabelHereResponse
-	42, // 61: popcorn.node.v1.PeerService.CheckHere:output_type -> popcorn.node.v1.CheckHereResponse
-	44, // 62: popcorn.node.v1.PeerService.Echo:output_type -> popcorn.node.v1.EchoResponse
-	46, // [46:63] is the sub-list for method output_type
-	29, // [29:46] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	52, // 1: popcorn.node.v1.Member.labels:type_name -> popcorn.node.v1.Member.LabelsEntry
+	3,  // 2: popcorn.node.v1.Member.limits:type_name -> popcorn.node.v1.Limits
+	3,  // 3: popcorn.node.v1.Member.each:type_name -> popcorn.node.v1.Limits
+	2,  // 4: popcorn.node.v1.Statement.self:type_name -> popcorn.node.v1.Member
+	6,  // 5: popcorn.node.v1.Roster.seats:type_name -> popcorn.node.v1.Seat
+	8,  // 6: popcorn.node.v1.Known.roster:type_name -> popcorn.node.v1.SignedRoster
+	5,  // 7: popcorn.node.v1.Known.statements:type_name -> popcorn.node.v1.SignedStatement
+	2,  // 8: popcorn.node.v1.SelfResponse.self:type_name -> popcorn.node.v1.Member
+	2,  // 9: popcorn.node.v1.MembersResponse.members:type_name -> popcorn.node.v1.Member
+	2,  // 10: popcorn.node.v1.JoinRequest.self:type_name -> popcorn.node.v1.Member
+	2,  // 11: popcorn.node.v1.AnnounceRequest.self:type_name -> popcorn.node.v1.Member
+	5,  // 12: popcorn.node.v1.AnnounceRequest.statement:type_name -> popcorn.node.v1.SignedStatement
+	53, // 13: popcorn.node.v1.AnnounceRequest.statements:type_name -> popcorn.node.v1.AnnounceRequest.StatementsEntry
+	2,  // 14: popcorn.node.v1.AnnounceResponse.members:type_name -> popcorn.node.v1.Member
+	9,  // 15: popcorn.node.v1.AnnounceResponse.news:type_name -> popcorn.node.v1.Known
+	1,  // 16: popcorn.node.v1.DrainRequest.action:type_name -> popcorn.node.v1.DrainAction
+	36, // 17: popcorn.node.v1.DrainResponse.state:type_name -> popcorn.node.v1.Drained
+	1,  // 18: popcorn.node.v1.DrainHereRequest.action:type_name -> popcorn.node.v1.DrainAction
+	36, // 19: popcorn.node.v1.DrainHereResponse.state:type_name -> popcorn.node.v1.Drained
+	5,  // 20: popcorn.node.v1.DrainHereResponse.statement:type_name -> popcorn.node.v1.SignedStatement
+	54, // 21: popcorn.node.v1.LabelRequest.set:type_name -> popcorn.node.v1.LabelRequest.SetEntry
+	55, // 22: popcorn.node.v1.LabelResponse.labels:type_name -> popcorn.node.v1.LabelResponse.LabelsEntry
+	56, // 23: popcorn.node.v1.LabelHereRequest.set:type_name -> popcorn.node.v1.LabelHereRequest.SetEntry
+	57, // 24: popcorn.node.v1.LabelHereResponse.labels:type_name -> popcorn.node.v1.LabelHereResponse.LabelsEntry
+	5,  // 25: popcorn.node.v1.LabelHereResponse.statement:type_name -> popcorn.node.v1.SignedStatement
+	46, // 26: popcorn.node.v1.Cpu.components:type_name -> popcorn.node.v1.Component
+	43, // 27: popcorn.node.v1.CheckHereResponse.findings:type_name -> popcorn.node.v1.Finding
+	45, // 28: popcorn.node.v1.CheckHereResponse.cpu:type_name -> popcorn.node.v1.Cpu
+	47, // 29: popcorn.node.v1.CheckResponse.there:type_name -> popcorn.node.v1.CheckHereResponse
+	47, // 30: popcorn.node.v1.CheckResponse.here:type_name -> popcorn.node.v1.CheckHereResponse
+	10, // 31: popcorn.node.v1.LocalService.Self:input_type -> popcorn.node.v1.SelfRequest
+	12, // 32: popcorn.node.v1.LocalService.Members:input_type -> popcorn.node.v1.MembersRequest
+	14, // 33: popcorn.node.v1.LocalService.Token:input_type -> popcorn.node.v1.TokenRequest
+	16, // 34: popcorn.node.v1.LocalService.Leave:input_type -> popcorn.node.v1.LeaveRequest
+	18, // 35: popcorn.node.v1.LocalService.StartDeputy:input_type -> popcorn.node.v1.StartDeputyRequest
+	20, // 36: popcorn.node.v1.LocalService.DeputyEnd:input_type -> popcorn.node.v1.DeputyEndRequest
+	34, // 37: popcorn.node.v1.LocalService.Drain:input_type -> popcorn.node.v1.DrainRequest
+	39, // 38: popcorn.node.v1.LocalService.Label:input_type -> popcorn.node.v1.LabelRequest
+	50, // 39: popcorn.node.v1.LocalService.Check:input_type -> popcorn.node.v1.CheckRequest
+	22, // 40: popcorn.node.v1.JoinService.Join:input_type -> popcorn.node.v1.JoinRequest
+	24, // 41: popcorn.node.v1.PeerService.Announce:input_type -> popcorn.node.v1.AnnounceRequest
+	26, // 42: popcorn.node.v1.PeerService.Renew:input_type -> popcorn.node.v1.RenewRequest
+	28, // 43: popcorn.node.v1.PeerService.LeaveSelf:input_type -> popcorn.node.v1.LeaveSelfRequest
+	30, // 44: popcorn.node.v1.PeerService.StartUserDeputy:input_type -> popcorn.node.v1.StartUserDeputyRequest
+	32, // 45: popcorn.node.v1.PeerService.UserDeputyEnd:input_type -> popcorn.node.v1.UserDeputyEndRequest
+	37, // 46: popcorn.node.v1.PeerService.DrainHere:input_type -> popcorn.node.v1.DrainHereRequest
+	41, // 47: popcorn.node.v1.PeerService.LabelHere:input_type -> popcorn.node.v1.LabelHereRequest
+	44, // 48: popcorn.node.v1.PeerService.CheckHere:input_type -> popcorn.node.v1.CheckHereRequest
+	48, // 49: popcorn.node.v1.PeerService.Echo:input_type -> popcorn.node.v1.EchoRequest
+	11, // 50: popcorn.node.v1.LocalService.Self:output_type -> popcorn.node.v1.SelfResponse
+	13, // 51: popcorn.node.v1.LocalService.Members:output_type -> popcorn.node.v1.MembersResponse
+	15, // 52: popcorn.node.v1.LocalService.Token:output_type -> popcorn.node.v1.TokenResponse
+	17, // 53: popcorn.node.v1.LocalService.Leave:output_type -> popcorn.node.v1.LeaveResponse
+	19, // 54: popcorn.node.v1.LocalService.StartDeputy:output_type -> popcorn.node.v1.StartDeputyResponse
+	21, // 55: popcorn.node.v1.LocalService.DeputyEnd:output_type -> popcorn.node.v1.DeputyEndResponse
+	35, // 56: popcorn.node.v1.LocalService.Drain:output_type -> popcorn.node.v1.DrainResponse
+	40, // 57: popcorn.node.v1.LocalService.Label:output_type -> popcorn.node.v1.LabelResponse
+	51, // 58: popcorn.node.v1.LocalService.Check:output_type -> popcorn.node.v1.CheckResponse
+	23, // 59: popcorn.node.v1.JoinService.Join:output_type -> popcorn.node.v1.JoinResponse
+	25, // 60: popcorn.node.v1.PeerService.Announce:output_type -> popcorn.node.v1.AnnounceResponse
+	27, // 61: popcorn.node.v1.PeerService.Renew:output_type -> popcorn.node.v1.RenewResponse
+	29, // 62: popcorn.node.v1.PeerService.LeaveSelf:output_type -> popcorn.node.v1.LeaveSelfResponse
+	31, // 63: popcorn.node.v1.PeerService.StartUserDeputy:output_type -> popcorn.node.v1.StartUserDeputyResponse
+	33, // 64: popcorn.node.v1.PeerService.UserDeputyEnd:output_type -> popcorn.node.v1.UserDeputyEndResponse
+	38, // 65: popcorn.node.v1.PeerService.DrainHere:output_type -> popcorn.node.v1.DrainHereResponse
+	42, // 66: popcorn.node.v1.PeerService.LabelHere:output_type -> popcorn.node.v1.LabelHereResponse
+	47, // 67: popcorn.node.v1.PeerService.CheckHere:output_type -> popcorn.node.v1.CheckHereResponse
+	49, // 68: popcorn.node.v1.PeerService.Echo:output_type -> popcorn.node.v1.EchoResponse
+	50, // [50:69] is the sub-list for method output_type
+	31, // [31:50] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -3230,7 +3570,7 @@ func file_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   51,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -47,6 +47,7 @@ test: check unit whole
 
 unit: build
 	CGO_ENABLED=1 go test -race -timeout 15m $(INNER)
+	go test -run TestManyNodes -count=1 ./internal/node
 
 whole: build
 	POPCORN_VERIFY=all go test -count=1 -timeout 30m $(WHOLE)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"sync"
 	"time"
 
@@ -241,13 +242,16 @@ func (d *Daemon) Close() error {
 
 // Serve is a daemon from start to end, which comes with ctx.
 func Serve(ctx context.Context, cfg Config) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, sys.SIGHUP) // it must never end the daemon, however early or late it comes
+	defer signal.Stop(hup)
 	d, err := Start(cfg)
 	if err != nil {
 		return err
 	}
 	d.members.settle(ctx)
 	d.inform("READY=1")
-	err = d.attend(ctx)
+	err = d.attend(ctx, hup)
 	d.inform("STOPPING=1")
 	if on, within := d.drainSettings(); ctx.Err() != nil && on {
 		err = errors.Join(err, d.drainBeforeEnd(within))
@@ -258,10 +262,10 @@ func Serve(ctx context.Context, cfg Config) error {
 
 // attend does what the service manager and SIGHUP ask for until the daemon is to
 // end.
-func (d *Daemon) attend(ctx context.Context) error {
+func (d *Daemon) attend(ctx context.Context, hup <-chan os.Signal) error {
 	own, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { d.reloads(own) })
+	wg.Go(func() { d.reloads(own, hup) })
 	wg.Go(func() { d.guard(own, watchdog()) })
 	defer wg.Wait()
 	defer cancel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 
 	"popcorn/internal/node/api"
@@ -12,10 +11,7 @@ import (
 )
 
 // reloads takes up the configuration anew at every SIGHUP, until ctx ends.
-func (d *Daemon) reloads(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, sys.SIGHUP)
-	defer signal.Stop(hup)
+func (d *Daemon) reloads(ctx context.Context, hup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():

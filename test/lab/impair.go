@@ -172,6 +172,12 @@ func (r *router) impair(from *Host, to netip.Addr, i impairment) (err error) {
 	return nil
 }
 
+// CanImpair tells whether this machine has the device that Impair needs.
+func CanImpair() bool {
+	_, err := os.Stat("/dev/net/tun")
+	return err == nil
+}
+
 // Impair makes what goes between two hosts, both ways, arrive delay later, and
 // loses that share of its packets. Heal ends it.
 func (l *Lab) Impair(a, b *Host, delay time.Duration, loss float64) {

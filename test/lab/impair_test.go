@@ -22,7 +22,15 @@ func thereAndBack(t *testing.T, client, server net.Conn) time.Duration {
 	return time.Since(begin)
 }
 
+func needImpair(t *testing.T) {
+	t.Helper()
+	if !CanImpair() {
+		t.Skip("no /dev/net/tun: load the kernel module tun, or give a container --device /dev/net/tun")
+	}
+}
+
 func TestDelay(t *testing.T) {
+	needImpair(t)
 	l := New(t, 3)
 	a, b, c := l.Host("a"), l.Host("b"), l.Host("c")
 	client, server := connect(t, a, b)
@@ -43,6 +51,7 @@ func TestDelay(t *testing.T) {
 // TCP gets everything through a network that loses some, and nothing through
 // one that loses all.
 func TestLoss(t *testing.T) {
+	needImpair(t)
 	l := New(t, 2)
 	a, b := l.Host("a"), l.Host("b")
 	client, server := connect(t, a, b)

@@ -50,7 +50,7 @@ unit: build
 	go test -run TestManyNodes -count=1 ./internal/node
 
 whole: build
-	POPCORN_VERIFY=all go test -count=1 -timeout 30m $(WHOLE)
+	POPCORN_VERIFY=all go test -count=1 -timeout 40m $(WHOLE)
 
 # Level 2 kills each part of a job 500 times, level 1 50 times.
 soak: build

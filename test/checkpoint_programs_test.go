@@ -166,7 +166,7 @@ func TestCheckpointOften(t *testing.T) {
 			t.Run(name+"/"+v.name, func(t *testing.T) {
 				g := readGuest(t, "guests/"+name+".c")
 				args := map[string]string{"sig_alarm": ""}
-				c := command{path: g.build(t), args: []string{full("2", "60")}, deadline: full(60*time.Second, 5*time.Minute)}
+				c := command{path: g.build(t), args: []string{full("2", "60")}, deadline: 5 * time.Minute}
 				if a, given := args[name]; given {
 					c.args = strings.Fields(a)
 				}

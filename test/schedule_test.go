@@ -245,6 +245,9 @@ func (s *schedule) unplug(r *round, d time.Duration) {
 }
 
 func (s *schedule) reset(r *round, _ time.Duration) {
+	if !s.begun(r) { // hosts that are asked for a deputy must be reached at once
+		return
+	}
 	a, b := s.two()
 	r.what += fmt.Sprintf(" of %d connections between %s and %s", s.lab.Reset(a, b), a.Name, b.Name)
 }

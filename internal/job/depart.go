@@ -206,7 +206,12 @@ func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error
 	}
 	c := interruptedCall(&ctx.Regs)
 	if c != nil && c.nr != sysRestart && syscalls.LookupCall(int(c.nr), c.args).Class == syscalls.GoHome {
-		// No shadow can make it: the thread begins it again, there.
+		// No shadow can make it: the thread begins it again, there. The mask under
+		// which it waited is still in force: a signal that this lets in would come
+		// before the call instead of ending it.
+		if err := ownMask(t.tid); err != nil {
+			return err
+		}
 		ctx.Again(c.nr)
 		c = nil
 	}
@@ -230,6 +235,20 @@ func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error
 	t.to(away)
 	o.arrive(t, ctx)
 	o.resume(t, 0) // to wait as a shadow, while its user state is on its way
+	return nil
+}
+
+// ownMask ends the use of a mask that a call had set for its own time (ppoll(2)). The
+// kernel tells the one to be restored, and setting it is to restore it
+// (PTRACE_SETSIGMASK, kernel/ptrace.c).
+func ownMask(tid int) error {
+	mask, err := sys.GetSigMask(tid)
+	if err == nil {
+		err = sys.SetSigMask(tid, mask)
+	}
+	if err != nil {
+		return fmt.Errorf("restore signal mask of %d: %w", tid, err)
+	}
 	return nil
 }
 

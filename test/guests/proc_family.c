@@ -49,20 +49,23 @@ static void session(void)
 	end(child, 5);
 }
 
-static pid_t death_signalled;
-
 /* The signal comes when the thread that made the child ends (prctl(2)). */
 static void *parent_thread(void *arg)
 {
+	int q[2];
+	char c;
+
 	place((long)arg);
-	death_signalled = fork();
-	if (death_signalled == 0) {
-		CHECK(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0);
-		tell(1);
+	CHECK(pipe(q) == 0); /* of its own: it must not end before its child is ready */
+	pid_t child = fork();
+
+	if (child == 0) {
+		CHECK(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && write(q[1], "r", 1) == 1);
 		pause();
 		_exit(1);
 	}
-	return (void *)(long)(told() - 1);
+	CHECK(child > 0 && read(q[0], &c, 1) == 1 && close(q[0]) == 0 && close(q[1]) == 0);
+	return NULL;
 }
 
 /* Orphans, sessions, process groups, the parent's death signal, subreaper. */

@@ -52,6 +52,8 @@ type origin struct {
 	code        int
 	butlerEnds  bool
 	core        coreDump
+	// copiesUntil is when a SIGTSTP from run is one of its own again, zero before any.
+	copiesUntil time.Duration
 	// Of a program that was attached to:
 	catcher   *guest.Catcher
 	detaching []func(error) // who waits for it to be let go

@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"popcorn/internal/guest"
 	"popcorn/internal/sys"
@@ -21,11 +22,17 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 		return
 	}
 	t.single = false
+	if sig == sys.SIGTSTP && o.copied(t) {
+		sig = 0
+	}
 	if t.landing != nil {
 		o.land(t, sig)
 		return
 	}
 	switch {
+	case sig == 0:
+		o.resume(t, 0)
+		return
 	case t.where == atHome, t.where == leaving:
 		if o.dumpFirst(t, sig) {
 			return
@@ -47,6 +54,26 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 	default:
 		o.recall(t)
 	}
+}
+
+// copyPatience is how long popcorn run, once it can run, takes at most to pass a
+// signal on.
+const copyPatience = time.Second
+
+// copied tells whether a SIGTSTP is run's copy of one that the program had itself.
+// Both get those for their process group; run passes on what it believes to be its
+// alone, but it is stopped with the program and may come to that only when a shell
+// has continued both in the background. Without it the program would stop again.
+func (o *origin) copied(t *thread) bool {
+	info, err := sys.GetSigInfo(t.tid)
+	if err != nil {
+		return false
+	}
+	if info.Code() == 0 && info.PID() == o.cfg.RunPID { // SI_USER
+		return sys.Monotonic() < o.copiesUntil
+	}
+	o.copiesUntil = sys.Monotonic() + copyPatience
+	return false
 }
 
 // raiseTrap repeats a trap that followed an instruction of the stopped thread t,

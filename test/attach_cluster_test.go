@@ -2,7 +2,6 @@ package test
 
 import (
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -11,26 +10,6 @@ import (
 
 	"popcorn/test/lab"
 )
-
-// start runs a command of the first host as it is.
-func (c *cluster) start(argv ...string) *away {
-	c.t.Helper()
-	dir := c.t.TempDir()
-	out, err1 := os.Create(filepath.Join(dir, "stdout"))
-	errs, err2 := os.Create(filepath.Join(dir, "stderr"))
-	if err1 != nil || err2 != nil {
-		c.t.Fatal(err1, err2)
-	}
-	c.t.Cleanup(func() { out.Close(); errs.Close() })
-	h := c.lab.Hosts()[0]
-	cmd := h.Command(c.t.Context(), argv...)
-	cmd.Stdout, cmd.Stderr = out, errs
-	p, err := h.Start(cmd)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return &away{p, out, errs, ""}
-}
 
 // printed waits until a command has printed a word.
 func (c *cluster) printed(f *os.File, word string) {
@@ -51,11 +30,11 @@ func (c *cluster) printed(f *os.File, word string) {
 func TestClusterAttaches(t *testing.T) {
 	c := newCluster(t, 2)
 	a, b := c.lab.Host("a"), c.lab.Host("b")
-	program := c.start(c.put(guest(t, "attach_mix")))
+	program := c.start(c.lab.Hosts()[0], nil, c.put(guest(t, "attach_mix")))
 	c.printed(program.out, "ready")
 	pid := strconv.Itoa(program.PID)
 	attached := func() *away {
-		job := c.start("/usr/bin/popcorn", "attach", "-H", "b", pid)
+		job := c.start(c.lab.Hosts()[0], nil, "/usr/bin/popcorn", "attach", "-H", "b", pid)
 		c.printed(job.errs, "is job")
 		for range full(3, 20) {
 			c.must(a, "migrate", pid, "b")

@@ -153,6 +153,20 @@ func (c *cluster) run(flags []string, program ...string) *away {
 // runOn is run on a host and with more environment.
 func (c *cluster) runOn(h *lab.Host, env, flags []string, program ...string) *away {
 	c.t.Helper()
+	there := fmt.Sprintf("/tmp/run%d", folders.Add(1))
+	argv := []string{"/bin/sh", "-c", `mkdir "$0" && cd "$0" && exec "$@"`, there, "/usr/bin/popcorn", "run", "--stats", "/tmp/stats"}
+	env = append(slices.Clone(env), fmt.Sprintf("POPCORN_TEST_NODES=%d", 1+strings.Count(flags[1], ",")+1))
+	if v := os.Getenv("POPCORN_VERIFY"); v != "" {
+		env = append(env, "POPCORN_VERIFY="+v)
+	}
+	a := c.start(h, env, slices.Concat(argv, flags, []string{"--"}, program)...)
+	a.dir = there
+	return a
+}
+
+// start runs a command on a host as it is.
+func (c *cluster) start(h *lab.Host, env []string, argv ...string) *away {
+	c.t.Helper()
 	dir := c.t.TempDir()
 	out, err1 := os.Create(filepath.Join(dir, "stdout"))
 	errs, err2 := os.Create(filepath.Join(dir, "stderr"))
@@ -160,19 +174,14 @@ func (c *cluster) runOn(h *lab.Host, env, flags []string, program ...string) *aw
 		c.t.Fatal(err1, err2)
 	}
 	c.t.Cleanup(func() { out.Close(); errs.Close() })
-	there := fmt.Sprintf("/tmp/run%d", folders.Add(1))
-	argv := []string{"/bin/sh", "-c", `mkdir "$0" && cd "$0" && exec "$@"`, there, "/usr/bin/popcorn", "run", "--stats", "/tmp/stats"}
-	cmd := h.Command(c.t.Context(), slices.Concat(argv, flags, []string{"--"}, program)...)
+	cmd := h.Command(c.t.Context(), argv...)
 	cmd.Stdout, cmd.Stderr = out, errs
-	cmd.Env = append(append(cmd.Env, env...), fmt.Sprintf("POPCORN_TEST_NODES=%d", 1+strings.Count(flags[1], ",")+1))
-	if v := os.Getenv("POPCORN_VERIFY"); v != "" {
-		cmd.Env = append(cmd.Env, "POPCORN_VERIFY="+v)
-	}
+	cmd.Env = append(cmd.Env, env...)
 	p, err := h.Start(cmd)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return &away{p, out, errs, there}
+	return &away{Program: p, out: out, errs: errs}
 }
 
 // end waits for the program's end, at most d, and returns its exit code and output.

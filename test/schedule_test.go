@@ -290,9 +290,12 @@ func (s *schedule) killDaemon(r *round, _ time.Duration) {
 
 // begun waits until the program runs; false when it has ended.
 func (s *schedule) begun(r *round) bool {
-	for {
+	for end := time.Now().Add(s.patience()); ; {
 		out, err := s.popcorn(s.lab.Host("a"), "ps", "-q")
 		s.check(err)
+		if time.Now().After(end) {
+			s.t.Fatalf("%v neither runs nor has ended", r.job.Cmd.Args)
+		}
 		if out != "" {
 			return true
 		}

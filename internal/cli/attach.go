@@ -40,13 +40,7 @@ to it.`,
 	fs.IntVar(&f.nodes, "nodes", 1, "`N` local nodes, home included")
 	fs.BoolVar(&f.spread, "spread", false, "threads that are made from now on go round-robin over the nodes")
 	fs.StringVar(&f.stats, "stats", "", "write at the end what moved, as JSON, to `FILE`")
-	fs.StringVar(&f.name, "name", "", "call the job `NAME`")
-	fs.StringVarP(&f.hosts, "hosts", "H", "", "the program's threads may live on the hosts of `LIST`, as a:4,node[1-3]")
-	fs.StringVar(&f.hostfile, "hostfile", "", "the same from a `FILE` of hosts, as MPI has them")
-	fs.DurationVar(&f.loss, "loss-timeout", job.DefaultLossTimeout, "count a host as lost that is silent for `TIME`")
-	fs.StringVar(&f.transport, "transport", "", "local nodes talk by `KIND` tcp, the default, or tls; hosts always by tls")
-	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
-	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
+	f.addShared(fs)
 	return cmd
 }
 

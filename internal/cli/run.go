@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"popcorn/internal/job"
 	"popcorn/internal/syscalls"
@@ -72,17 +73,22 @@ func (f *runFlags) addTo(cmd *cobra.Command) {
 	fs.Var(&f.on, "on", "every thread lives at `NODE`, a number or the name of a host of -H, from the first instruction")
 	fs.BoolVar(&f.spread, "spread", false, "new threads go round-robin over the nodes")
 	fs.StringVar(&f.stats, "stats", "", "write at exit what moved, as JSON, to `FILE`")
-	fs.StringVar(&f.name, "name", "", "call the job `NAME`")
 	fs.StringVar(&f.abi, "abi", "", "the program makes the popcorn calls of `FAMILY` 4.4 or rfc")
+	fs.StringVar(&f.baseline, "cpu-baseline", "", "hold the program to processors of `LEVEL` x86-64, x86-64-v2, -v3 or -v4")
+	f.addShared(fs)
+	fs.BoolVarP(&f.background, "detach", "d", false, "")
+	fs.MarkHidden("detach")
+}
+
+// addShared makes the flags that a program found running has, too.
+func (f *runFlags) addShared(fs *pflag.FlagSet) {
+	fs.StringVar(&f.name, "name", "", "call the job `NAME`")
 	fs.StringVarP(&f.hosts, "hosts", "H", "", "the program's threads may live on the hosts of `LIST`, as a:4,node[1-3]")
 	fs.StringVar(&f.hostfile, "hostfile", "", "the same from a `FILE` of hosts, as MPI has them")
 	fs.DurationVar(&f.loss, "loss-timeout", job.DefaultLossTimeout, "count a host as lost that is silent for `TIME`")
 	fs.StringVar(&f.transport, "transport", "", "local nodes talk by `KIND` unix, the default, tcp or tls; hosts always by tls")
-	fs.StringVar(&f.baseline, "cpu-baseline", "", "hold the program to processors of `LEVEL` x86-64, x86-64-v2, -v3 or -v4")
 	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
 	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
-	fs.BoolVarP(&f.background, "detach", "d", false, "")
-	fs.MarkHidden("detach")
 }
 
 // startJob is a variable for tests that look at the Spec only.

@@ -200,9 +200,13 @@ func TestFirstDiesBeforeOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Kill()
-		for { // both have been woken, and have come to their last stops
+		// Both are woken, and come to their last stops.
+		for end := time.Now().Add(stopPatience); ; {
 			if regs := new(sys.Regs); sys.GetRegs(p.PID, regs) == nil && sys.GetRegs(other, regs) == nil {
 				break
+			}
+			if time.Now().After(end) {
+				t.Fatal("they do not stop before their end")
 			}
 		}
 		if _, err := p.Call(p.PID, sys.SYS_GETPID); !errors.Is(err, ErrGone) && !errors.Is(err, sys.ESRCH) {

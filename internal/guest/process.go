@@ -25,7 +25,6 @@ type Process struct {
 	mem    int
 	maps   int
 	pmap   int
-	bounce []byte
 
 	// Set by Distribute at home.
 	Slots  *Slots

@@ -160,9 +160,23 @@ func (h *host) join(founder *host) {
 	h.start()
 }
 
-// until asks the members of h until they are as wanted; the test's own end is
-// the end of that.
+// until asks the members of h until they are as wanted.
 func (h *host) until(want string) {
+	h.t.Helper()
+	h.untilMembers(func(members []Member) string {
+		var got []string
+		for _, m := range members {
+			got = append(got, m.Name+"="+string(m.State))
+		}
+		if strings.Join(got, " ") == want {
+			return ""
+		}
+		return fmt.Sprintf("members %q, want %q", got, want)
+	})
+}
+
+// untilMembers asks the members of h until nothing is wrong with them.
+func (h *host) untilMembers(wrong func([]Member) string) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
 	defer cancel()
@@ -171,16 +185,13 @@ func (h *host) until(want string) {
 	for {
 		members, err := h.client.Members(ctx)
 		check(h.t, err)
-		var got []string
-		for _, m := range members {
-			got = append(got, m.Name+"="+string(m.State))
-		}
-		if strings.Join(got, " ") == want {
+		what := wrong(members)
+		if what == "" {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			h.t.Fatalf("members %q, want %q", got, want)
+			h.t.Fatal(what)
 		case <-tick.C:
 		}
 	}
@@ -365,22 +376,12 @@ func TestRenewal(t *testing.T) {
 // untilMember asks for the member called name until it is as wanted.
 func (h *host) untilMember(name string, ok func(Member) bool) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
-	for {
-		members, err := h.client.Members(ctx)
-		check(h.t, err)
+	h.untilMembers(func(members []Member) string {
 		m, err := findMember(members, name)
 		check(h.t, err)
 		if ok(m) {
-			return
+			return ""
 		}
-		select {
-		case <-ctx.Done():
-			h.t.Fatalf("member %+v", m)
-		case <-tick.C:
-		}
-	}
+		return fmt.Sprintf("member %+v", m)
+	})
 }

@@ -30,10 +30,6 @@ func (s Stat) IsSocket() bool { return s.Mode&unix.S_IFMT == unix.S_IFSOCK }
 // IsPipe tells whether it is one, with a name or without.
 func (s Stat) IsPipe() bool { return s.Mode&unix.S_IFMT == unix.S_IFIFO }
 
-// Major and Minor of a device number.
-func Major(dev uint64) uint32 { return unix.Major(dev) }
-func Minor(dev uint64) uint32 { return unix.Minor(dev) }
-
 // Mkdev is the device number of both.
 func Mkdev(major, minor uint32) uint64 { return unix.Mkdev(major, minor) }
 
@@ -57,9 +53,6 @@ func StatFD(fd int) (Stat, error) {
 func statOf(st *unix.Stat_t) Stat {
 	return Stat{Dev: st.Dev, Ino: st.Ino, Rdev: st.Rdev, Size: st.Size, Mtime: st.Mtim.Nano(), Mode: st.Mode, Links: st.Nlink}
 }
-
-// FileFlags is the O_ flags of fd's open file description (F_GETFL).
-func FileFlags(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0) }
 
 // Seals is the seals of a memfd (F_GET_SEALS).
 func Seals(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0) }
@@ -98,19 +91,8 @@ func PeekPipe(fd, room int) ([]byte, error) {
 	return b, nil
 }
 
-// SocketOption reads an integer option of a socket at level SOL_SOCKET.
-func SocketOption(fd, option int) (int, error) {
-	return unix.GetsockoptInt(fd, unix.SOL_SOCKET, option)
-}
-
 // Sync has the kernel write fd's file to its disk (fsync(2)).
 func Sync(fd int) error { return unix.Fsync(fd) }
-
-// Options of SocketOption.
-const (
-	SO_TYPE   = unix.SO_TYPE
-	SO_DOMAIN = unix.SO_DOMAIN
-)
 
 // TimerFDLeft is the time until a timerfd expires, 0 when it is not set, and its
 // interval.

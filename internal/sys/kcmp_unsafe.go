@@ -66,11 +66,5 @@ func PeekSignals(tid int, shared bool) ([]SigInfo, error) {
 	}
 }
 
-// Nice is process pid's nice value.
-func Nice(pid int) (int, error) {
-	n, err := unix.Getpriority(unix.PRIO_PROCESS, pid)
-	return 20 - n, err // the kernel's call returns 1 to 40
-}
-
 // SetNice changes it; EACCES to lower it without the right.
 func SetNice(pid, nice int) error { return unix.Setpriority(unix.PRIO_PROCESS, pid, nice) }

@@ -15,9 +15,8 @@ import (
 )
 
 // detour is a way through this process for packets that are to be late or lost:
-// the router sends them into a tun device, see Documentation/networking/tuntap.rst
-// of the kernel, from where they come back when their time has come. What is not
-// impaired never comes here.
+// the router sends them into a tun device, from where they come back when their time
+// has come. What is not impaired never comes here.
 type detour struct {
 	tun   *os.File
 	delay map[[2]netip.Addr]impairment
@@ -48,7 +47,11 @@ const (
 // openDetour makes the device and the table of routes that leads to it.
 func (r *router) openDetour() (*detour, error) {
 	d := &detour{delay: map[[2]netip.Addr]impairment{}, queue: make(chan packet, detourQueue)}
-	if err := inNetwork(r.ns, d.open); err != nil {
+	err := inNetwork(r.ns, func() (err error) {
+		d.tun, err = newTun(detourName, unix.IFF_TUN)
+		return err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("open detour: %w", err)
 	}
 	link, err := r.nl.LinkByName(detourName)
@@ -66,25 +69,6 @@ func (r *router) openDetour() (*detour, error) {
 	d.done.Go(d.take)
 	d.done.Go(d.giveBack)
 	return d, nil
-}
-
-// open is called inside the router's namespace.
-func (d *detour) open() error {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open /dev/net/tun: %w", err)
-	}
-	request, err := unix.NewIfreq(detourName)
-	if err == nil {
-		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return fmt.Errorf("make tun device: %w", err)
-	}
-	d.tun = os.NewFile(uintptr(fd), detourName)
-	return nil
 }
 
 func (d *detour) close() {
@@ -174,7 +158,7 @@ func (r *router) impair(from *Host, to netip.Addr, i impairment) (err error) {
 
 // CanImpair tells whether this machine has the device that Impair needs.
 func CanImpair() bool {
-	_, err := os.Stat("/dev/net/tun")
+	_, err := os.Stat(tunDevice)
 	return err == nil
 }
 

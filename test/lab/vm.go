@@ -51,7 +51,7 @@ func needVirtual() error {
 	if _, err := exec.LookPath(emulator); err != nil {
 		return fmt.Errorf("%w; install Debian's package qemu-system-x86", err)
 	}
-	if _, err := os.Stat("/dev/net/tun"); err != nil {
+	if _, err := os.Stat(tunDevice); err != nil {
 		return fmt.Errorf("%w; load the kernel module tun, or give a container --device /dev/net/tun", err)
 	}
 	return nil
@@ -239,7 +239,7 @@ func (v *virtual) shutDown() error {
 func (r *router) tap(name string, addr netip.Addr) (*os.File, error) {
 	var file *os.File
 	err := inNetwork(r.ns, func() (err error) {
-		file, err = newTap(portName(name))
+		file, err = newTun(portName(name), unix.IFF_TAP|unix.IFF_VNET_HDR)
 		return err
 	})
 	if err != nil {
@@ -254,25 +254,6 @@ func (r *router) tap(name string, addr netip.Addr) (*os.File, error) {
 		return nil, err
 	}
 	return file, nil
-}
-
-// newTap makes a network device whose other end is a file, in the thread's
-// namespace.
-func newTap(name string) (*os.File, error) {
-	request, err := unix.NewIfreq(name)
-	if err != nil {
-		return nil, err
-	}
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), name), nil
 }
 
 // ask has process 1 of the machine do something, and returns what it printed.

@@ -147,8 +147,30 @@ func TestVirtual(t *testing.T) {
 	}
 	t.Run("moves", func(t *testing.T) { c.within(t).movesBetweenKernels() })
 	t.Run("to here", func(t *testing.T) { c.within(t).backHere(input) })
+	t.Run("memory", func(t *testing.T) { c.within(t).usesUpMemory() })
 	for _, h := range c.lab.Hosts() {
 		c.onlyDaemons(h)
+	}
+}
+
+// usesUpMemory: a program that takes more memory than a host gives each ends, and is
+// told so. Machines whose control groups are of version 1 cannot limit it; this one can.
+func (c *cluster) usesUpMemory() {
+	t := c.t
+	h := c.lab.Host("c")
+	h.WriteFile("/etc/popcorn/node.toml", []byte("allow_root = true\ncgroup = \"/guests\"\ndeputy_memory = \"120M\"\n"), 0o644)
+	if err := h.Kill(c.daemons["c"].PID, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	c.daemons["c"].Wait() // its error is the signal, if any
+	c.serve(h, "node", "serve")
+	flags := []string{"-H", "c", "--on", "1", "--cpu-baseline", "x86-64-v3"}
+	code, _, errs := c.end(c.run(flags, c.put(guest(t, "mem_big")), "300"), programPatience)
+	if code != 125 || !strings.Contains(errs, "out of memory") || !strings.Contains(errs, "120MiB") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if code, out, errs := c.end(c.run(flags, c.put(guest(t, "mem_big")), "20"), programPatience); code != 0 {
+		t.Errorf("with less: exit code %d: %s%s", code, out, errs)
 	}
 }
 

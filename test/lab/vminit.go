@@ -50,6 +50,7 @@ func layOut(c bootConfig) error {
 	const quiet = unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV
 	b.mount("proc", "/proc", "proc", quiet, "")
 	b.mount("sysfs", "/sys", "sysfs", quiet, "")
+	b.mount("cgroup", "/sys/fs/cgroup", "cgroup2", quiet, "")
 	b.mount("dev", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=755")
 	b.do("replace", "/dev/ptmx", func() error { return os.Remove("/dev/ptmx") })
 	b.devices("/dev")

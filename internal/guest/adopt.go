@@ -123,16 +123,13 @@ func (p *Process) Unregister(u *sys.UFFD) error {
 	return nil
 }
 
-// RemoveAgent unmaps everything of ours through the stopped thread tid.
-func (p *Process) RemoveAgent(tid int) error {
+// EndDistribution undoes Distribute through the stopped thread tid: nothing of ours is
+// mapped any more, and the program can be distributed anew.
+func (p *Process) EndDistribution(tid int) error {
 	p.dropSlots()
 	p.files = files{}
 	p.Butler, p.Holder = 0, 0
-	r := AgentRange()
-	if _, err := p.BootCall(tid, sys.SYS_MUNMAP, uint64(r.Start), r.Size()); err != nil {
-		return fmt.Errorf("unmap agent: %w", err)
-	}
-	return nil
+	return p.TakeAgentAway(tid)
 }
 
 // RestoreRseq registers the restartable sequences c again that DropRseq ended.

@@ -225,3 +225,26 @@ func TestFirstDiesBeforeOthers(t *testing.T) {
 		}
 	})
 }
+
+// TestDistributeAgain: what was distributed and is so no more has nothing of ours in
+// it, and can be distributed anew.
+func TestDistributeAgain(t *testing.T) {
+	onTracer(t, func(tr *Tracer) {
+		p := start(t, tr, "nothing")
+		defer reap(t, p)
+		for range 2 {
+			if err := p.PutAgent(p.PID); err != nil {
+				t.Fatal(err)
+			}
+			if pid, err := p.Call(p.PID, sys.SYS_GETPID); err != nil || int(pid) != p.PID {
+				t.Fatalf("a call by the agent: %d, %v", pid, err)
+			}
+			if err := p.EndDistribution(p.PID); err != nil {
+				t.Fatal(err)
+			}
+			if m, ok, err := p.MappingAt(AgentBase); ok || err != nil {
+				t.Errorf("left: %v, %v", m, err)
+			}
+		}
+	})
+}

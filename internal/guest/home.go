@@ -72,7 +72,8 @@ func (p *Process) TakeAgentAway(tid int) error {
 	if p.agentStays {
 		return nil
 	}
-	if _, err := p.BootCall(tid, sys.SYS_MUNMAP, uint64(AgentBase), uint64(agentEnd-AgentBase)); err != nil {
+	r := AgentRange()
+	if _, err := p.BootCall(tid, sys.SYS_MUNMAP, uint64(r.Start), r.Size()); err != nil {
 		return fmt.Errorf("unmap agent: %w", err)
 	}
 	p.agent = false

@@ -159,7 +159,7 @@ func (t *Tracer) await(tid int) (sys.WaitStatus, sys.Rusage, error) {
 			return status, usage, err
 		}
 		// A child's SIGCHLD ends the nap. One that came before it costs a millisecond.
-		if woken := sys.Nap(glance); !woken && sys.IsZombie(tid) {
+		if woken := sys.Nap(glance); !woken && dying(tid, tid) {
 			return 0, usage, sys.ECHILD
 		}
 	}

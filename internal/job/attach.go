@@ -82,7 +82,7 @@ func (o *origin) undistribute() {
 	}
 	if one != nil {
 		o.proc.Retire()
-		if err := o.proc.RemoveAgent(one.tid); err != nil {
+		if err := o.proc.EndDistribution(one.tid); err != nil {
 			o.logf("take back a failed distribution: %v", err)
 		}
 	}
@@ -188,7 +188,7 @@ func (o *origin) takeBack() error {
 	}
 	o.proc.Retire()
 	o.forgetMemory()
-	if err := o.proc.RemoveAgent(t.tid); err != nil {
+	if err := o.proc.EndDistribution(t.tid); err != nil {
 		return err
 	}
 	o.loosen(all...)

@@ -1,9 +1,6 @@
 package sys
 
 import (
-	"bytes"
-	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,16 +71,4 @@ func IsSignalStop(s WaitStatus) bool {
 func Nap(d time.Duration) (woken bool) {
 	_, err := unix.Poll(nil, millis(d))
 	return err == unix.EINTR
-}
-
-// IsZombie tells whether a thread of this machine has died and waits to be
-// collected (proc_pid_stat(5)). A process's first thread waits for the others.
-func IsZombie(tid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/stat", tid))
-	if err != nil {
-		return false
-	}
-	// Its name, in parentheses, may hold any character.
-	i := bytes.LastIndexByte(stat, ')')
-	return i >= 0 && i+2 < len(stat) && stat[i+2] == 'Z'
 }

@@ -2,8 +2,8 @@
 // network, process ids, mounts, host name, System V IPC and a small root of its
 // own, and shares nothing with the others but the network that joins them: a
 // router in one more namespace, never the machine's own network. Links are cut
-// and healed, processes killed and frozen, hosts switched off and on. A [Proxy]
-// does to single connections what a bad network does.
+// and healed, made late and lossy, and rid of their connections; processes killed
+// and frozen, hosts switched off and on.
 //
 // Nothing has a name outside: namespaces live as long as processes and
 // descriptors of the test, and each host's process 1 ends when its standard

@@ -25,7 +25,6 @@ type Lab struct {
 
 	mu       sync.Mutex
 	programs []*Program
-	proxies  []*Proxy
 }
 
 // file is one to be put into every host.
@@ -156,9 +155,6 @@ func (l *Lab) hostsFile() string {
 
 // close removes everything and waits for it to be gone.
 func (l *Lab) close() {
-	for _, p := range l.proxies {
-		p.Close()
-	}
 	if err := l.each((*Host).switchOff); err != nil {
 		l.t.Errorf("remove lab: %v", err)
 	}

@@ -187,3 +187,30 @@ func TestPowerOffIsSilent(t *testing.T) {
 		t.Errorf("read from a host without power: %v, want nothing", err)
 	}
 }
+
+func say(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Error(err)
+	}
+}
+
+func hear(t *testing.T, c net.Conn, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+		t.Errorf("heard %q, %v; want %q", got, err, want)
+	}
+}
+
+// silence looks for a moment; what must not come would have come by then, or
+// the test is too kind, never too strict.
+func silence(t *testing.T, c net.Conn) {
+	t.Helper()
+	c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	defer c.SetReadDeadline(time.Now().Add(limit))
+	b := make([]byte, 100)
+	if n, err := c.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("heard %q, %v; want nothing", b[:n], err)
+	}
+}

@@ -169,7 +169,7 @@ func TestCheckpointKilled(t *testing.T) {
 func TestDebugger(t *testing.T) {
 	gdb, err := exec.LookPath("gdb")
 	if err != nil {
-		t.Skip("no gdb here")
+		t.Fatal("gdb is not installed; make deps does that")
 	}
 	program := guest(t, "carry_threads")
 	for _, v := range []variant{oneNode, spread2} {

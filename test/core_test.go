@@ -17,7 +17,7 @@ func TestCoreDump(t *testing.T) {
 		t.Skipf("core dumps go to %q here (%v)", pattern, err)
 	}
 	if _, err := exec.LookPath("gdb"); err != nil {
-		t.Skip("no gdb here")
+		t.Fatal("gdb is not installed; make deps does that")
 	}
 	for _, how := range []struct {
 		arg  string

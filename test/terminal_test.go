@@ -19,7 +19,7 @@ import (
 // natively and with everything away.
 func TestTerminal(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("no bash here")
+		t.Fatal("bash is not installed")
 	}
 	for _, v := range []variant{native, allAway, spread2} {
 		t.Run(v.name, func(t *testing.T) {

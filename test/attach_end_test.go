@@ -68,9 +68,9 @@ func TestAttachLosesItsProcesses(t *testing.T) {
 			for _, victim := range c.victim(a.parts()) {
 				syscall.Kill(victim, syscall.SIGKILL)
 			}
-			<-a.done
+			a.ends()
 			if !c.lives {
-				<-r.done
+				r.ends()
 				if code := exitCode(r.cmd.ProcessState); code != 137 {
 					t.Errorf("exit code %d, expected 137: %s", code, r.printed())
 				}

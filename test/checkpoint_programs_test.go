@@ -80,8 +80,8 @@ func TestCheckpointTwice(t *testing.T) {
 				t.Fatalf("%s\nended before\n%s", twin.what, twin.printed())
 			}
 			job.goOn()
-			<-twin.done
-			<-job.done
+			twin.ends()
+			job.ends()
 			for _, r := range []*running{job, twin} {
 				if code := exitCode(r.cmd.ProcessState); code != 0 {
 					t.Errorf("%s: exit code %d\n%s", r.what, code, r.printed())

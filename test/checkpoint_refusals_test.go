@@ -99,7 +99,7 @@ func TestRestoreRefuses(t *testing.T) {
 			times := restoreLater(t, filepath.Join(r.dir, "out"), filepath.Join(r.dir, "log"))
 			c.spoil()
 			n := r.restore("image", oneNode)
-			<-n.done
+			n.ends()
 			text := string(r.read(r.stderr.Name()))
 			if code := exitCode(n.cmd.ProcessState); code != 125 || !strings.Contains(text, c.want) {
 				t.Errorf("exit code %d, want 125 and %q in\n%s", code, c.want, tail([]byte(text)))
@@ -154,7 +154,7 @@ func TestCheckpointKilled(t *testing.T) {
 		time.Sleep(time.Duration(rnd.IntN(900_000)) * time.Microsecond) // the random moment
 		syscall.Kill(supervisor, syscall.SIGKILL)
 		<-asked
-		<-r.done
+		r.ends()
 		r.nothingLeft(5 * time.Second)
 		out, err := r.popcorn(60*time.Second, "restore", "--check", r.image("image"))
 		old, fresh := strings.Contains(string(out), "carry_files"), strings.Contains(string(out), "carry_big")

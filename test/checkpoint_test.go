@@ -100,7 +100,7 @@ func (r *running) checkpoint(name string, flags ...string) {
 // killed waits for the end of a program that a checkpoint has ended.
 func (r *running) killed() {
 	r.t.Helper()
-	<-r.done
+	r.ends()
 	if code := exitCode(r.cmd.ProcessState); code != 128+int(syscall.SIGKILL) {
 		r.t.Fatalf("exit code %d after checkpoint --kill\n%s", code, r.printed())
 	}

@@ -156,18 +156,10 @@ func (r *running) create(path string) *os.File {
 	return f
 }
 
-// wait returns the outcome. A run that outlives its deadline is diagnosed,
-// killed, and fails the test.
+// wait returns the outcome.
 func (r *running) wait() outcome {
 	r.t.Helper()
-	select {
-	case <-r.done:
-	case <-time.After(r.deadline - time.Since(r.started)):
-		report := r.diagnosis()
-		r.kill()
-		<-r.done
-		r.t.Fatalf("%s\nstill running after %v; what it printed:\n%s\n%s", r.what, r.deadline, r.printed(), report)
-	}
+	r.endsWithin(r.deadline - time.Since(r.started))
 	o := outcome{took: time.Since(r.started), code: exitCode(r.cmd.ProcessState), files: map[string][]byte{}}
 	o.stdout, o.stderr = r.read(r.stdout.Name()), r.read(r.stderr.Name())
 	o.stats = r.read(r.statsFile())
@@ -176,6 +168,26 @@ func (r *running) wait() outcome {
 	}
 	r.nothingLeft(time.Second)
 	return o
+}
+
+// endsWithin waits for the end; a run that takes longer is diagnosed, killed, and
+// fails the test.
+func (r *running) endsWithin(limit time.Duration) {
+	r.t.Helper()
+	select {
+	case <-r.done:
+	case <-time.After(limit):
+		report := r.diagnosis()
+		r.kill()
+		<-r.done
+		r.t.Fatalf("%s\nstill running after %v; what it printed:\n%s\n%s", r.what, time.Since(r.started).Round(time.Second), r.printed(), report)
+	}
+}
+
+// ends waits for the end of a program that has no longer to run.
+func (r *running) ends() {
+	r.t.Helper()
+	r.endsWithin(r.deadline)
 }
 
 func (r *running) read(path string) []byte {

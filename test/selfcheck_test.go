@@ -17,7 +17,7 @@ func TestLeftoversAreSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, command{path: "/bin/sh", args: []string{"-c", script}}, native)
-			<-r.done
+			r.ends()
 			if left := r.processes(); len(left) != 1 || !strings.Contains(r.threads(), "wchan") {
 				t.Errorf("left are %v, expected one\n%s", left, r.threads())
 			}
@@ -27,7 +27,7 @@ func TestLeftoversAreSeen(t *testing.T) {
 	}
 	t.Run("file", func(t *testing.T) {
 		r := start(t, command{path: "/bin/true"}, native)
-		<-r.done
+		r.ends()
 		path := filepath.Join(r.runtimeDir, "socket")
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)

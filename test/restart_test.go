@@ -67,6 +67,8 @@ func TestDaemonsAreReplaced(t *testing.T) {
 	feed := func(i int) {
 		part := data[i%4*chunk : (i%4+1)*chunk]
 		all.Write(part)
+		stuck := time.AfterFunc(clusterPatience, func() { in.Close() })
+		defer stuck.Stop()
 		if _, err := in.Write(part); err != nil {
 			text, _ := os.ReadFile(job.errs.Name())
 			t.Fatalf("after %d daemons: %v\n%s", i, err, text)

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,9 @@ import (
 
 // noReport stands for the descriptor of a command nobody waits to see started.
 const noReport = "-"
+
+// startLimit bounds how long a host may take to be ready, or to start a command.
+const startLimit = time.Minute
 
 // afterExit bounds how long Wait waits for output a command's children hold open.
 const afterExit = 10 * time.Second
@@ -82,10 +86,12 @@ func (h *Host) Start(cmd *exec.Cmd) (*Program, error) {
 
 // started reads the door's report: the process id, or a line's end and why it
 // could not be executed.
-func (p *Program) started(r io.Reader) error {
+func (p *Program) started(r *os.File) error {
+	r.SetReadDeadline(time.Now().Add(startLimit))
 	report, err := io.ReadAll(r)
 	if err != nil {
-		return fmt.Errorf("read report: %w", err)
+		p.Cmd.Process.Kill()
+		return errors.Join(fmt.Errorf("read report: %w", err), p.Wait())
 	}
 	id, why, _ := strings.Cut(string(report), "\n")
 	if p.PID, err = strconv.Atoi(id); err != nil {

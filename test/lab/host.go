@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"popcorn/internal/sys"
 )
@@ -213,6 +214,8 @@ func (m *contained) configure(in io.Writer, out io.Reader, c bootConfig) error {
 	if _, err := in.Write(append(text, '\n')); err != nil {
 		return fmt.Errorf("configure process 1: %w", err)
 	}
+	stuck := time.AfterFunc(startLimit, func() { m.init.Process.Kill() })
+	defer stuck.Stop()
 	answer, err := bufio.NewReader(out).ReadString('\n')
 	if answer = strings.TrimSpace(answer); answer != ready {
 		return fmt.Errorf("process 1 says %q: %w", answer, errors.Join(err, errors.New("not ready")))

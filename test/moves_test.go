@@ -74,7 +74,7 @@ func TestMoves(t *testing.T) {
 }
 
 // moveAround moves the first thread, or the whole job, from node to node until
-// the program ends, and returns how often.
+// the program ends or has had its time, and returns how often.
 func (r *running) moveAround(nodes int, whole bool) int {
 	r.t.Helper()
 	first := r.parts().PID
@@ -84,10 +84,13 @@ func (r *running) moveAround(nodes int, whole bool) int {
 	}
 	tick := time.NewTicker(moveEvery)
 	defer tick.Stop()
+	late := time.After(r.deadline - time.Since(r.started))
 	moves := 0
 	for {
 		select {
 		case <-r.done:
+			return moves
+		case <-late:
 			return moves
 		case <-tick.C:
 		}

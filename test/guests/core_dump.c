@@ -21,20 +21,29 @@ __attribute__((noinline)) static void crash_here(char *how)
 	switch (*how) {
 	case 's': *(volatile int *)0x1234 = 1; break;
 	case 'a': abort();
-	case 'q':
-		for (kill(getpid(), SIGQUIT);;)
-			pause();
+	case 'q': stand_here(3); /* where quit() finds it */
 	case 'f': __asm__ volatile("ud2"); break;
 	}
 }
 
 static char *how_to_end;
 
+/* Ends the program when all others compute, as a person would from outside. */
+static void quit(void)
+{
+	while (atomic_load(&ready) < 3)
+		sched_yield();
+	for (kill(getpid(), SIGQUIT);;)
+		pause();
+}
+
 static void *worker(void *arg)
 {
 	int me = (long)arg;
 
 	place(me);
+	if (me == 3)
+		quit();
 	heap[me] = malloc(WORDS * sizeof(long));
 	for (int i = 0; i < WORDS; i++)
 		words[me][i] = heap[me][i] = me * 1000000 + i;
@@ -53,6 +62,6 @@ int main(int argc, char **argv)
 
 	CHECK(argc == 2 && setrlimit(RLIMIT_CORE, &all) == 0);
 	how_to_end = argv[1];
-	run_threads(3, worker);
+	run_threads(*how_to_end == 'q' ? 4 : 3, worker);
 	return 0;
 }

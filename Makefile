@@ -14,11 +14,12 @@ LDFLAGS := -X popcorn/internal/cli.version=$(VERSION)
 INNER := ./cmd/... ./internal/...
 WHOLE := ./test/...
 
-.PHONY: help build demo bench check test soak generate deps unit short-unit whole
+.PHONY: help build deb demo bench check test soak generate deps unit short-unit whole
 
 help:
 	@echo 'make demo      an ordinary program spreads over three nodes (two minutes)'
 	@echo 'make build     bin/popcorn'
+	@echo 'make deb       bin/popcorn_VERSION_ARCH.deb, and a .tar.zst of the same files'
 	@echo 'make test      everything a change must pass, after installing what it needs'
 	@echo 'make check     the quick part: format, vet, generated files, short tests'
 	@echo 'make bench     latencies beside this machine'"'"'s own floor'
@@ -28,6 +29,10 @@ help:
 
 build: deps-build
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/popcorn ./cmd/popcorn
+
+deb:
+	.ci/deps deb
+	packaging/build bin
 
 demo: build
 	bin/popcorn demo

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifdef __cplusplus
@@ -52,6 +53,13 @@ extern int posix_memalign(void **out, size_t alignment, size_t size);
 #endif
 #ifndef SYSCALL_POPCORN_GET_NODE_INFO
 #define SYSCALL_POPCORN_GET_NODE_INFO 903
+#endif
+
+#ifndef SYSCALL_POPCORN_TELEFORK
+#define SYSCALL_POPCORN_TELEFORK 904
+#endif
+#ifndef SYSCALL_POPCORN_CHECKPOINT
+#define SYSCALL_POPCORN_CHECKPOINT 905
 #endif
 
 /* Node numbers are 0 .. MAX_POPCORN_NODES-1. */
@@ -169,6 +177,79 @@ POPCORN_FN int popcorn_current_nid(void)
 POPCORN_FN pid_t popcorn_gettid(void)
 {
 	return (pid_t)syscall(SYS_gettid);
+}
+
+/* As fork(), but the child runs at node nid: it is a job of its own there, and a child of this process in everything
+ * (its id, wait, signals, open files). Returns the child's id in the parent and 0 in the child; -1 and errno:
+ *   EINVAL  nid is outside 0 .. 31
+ *   EAGAIN  nid is not online, or as fork()
+ *   EPERM   the caller lives under a seccomp filter of its own
+ *   ENOSYS  not running under popcorn
+ * Should the child not get to its node after all (it is lost, say), it runs at home, and popcorn says so on standard error.
+ * Languages without fork() make the system call with 0 as second argument, which forks by itself. */
+POPCORN_FN pid_t popcorn_telefork(int nid)
+{
+	pid_t child;
+	int err;
+
+	if (syscall(SYSCALL_POPCORN_TELEFORK, (long)nid, 1L) != 0) /* says where the next fork's child goes */
+		return -1;
+	child = fork(); /* the C library's: what it has to do about other threads is done */
+	if (child < 0) {
+		err = errno;
+		syscall(SYSCALL_POPCORN_TELEFORK, 0L, 2L); /* not the next one */
+		errno = err;
+	}
+	return child;
+}
+
+/* Makes n children at once, the i-th at node nids[i]. Returns -1 in the parent, whose children's ids are then in
+ * children[0 .. n-1] (-1 for one that could not be made: errno is that of the last), and i in the i-th child. */
+POPCORN_FN int popcorn_telefork_many(const int *nids, int n, pid_t *children)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		children[i] = popcorn_telefork(nids[i]);
+		if (children[i] == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Runs fn(arg) in a copy of this process at node nid and returns what fn returned, 0 .. 255, once it is over. What fn
+ * writes to memory stays there. -1 and errno as popcorn_telefork and waitpid; ECHILD too when a signal ended it. */
+POPCORN_FN int popcorn_yoyo(int nid, int (*fn)(void *), void *arg)
+{
+	int status;
+	pid_t got;
+	pid_t child = popcorn_telefork(nid);
+
+	if (child < 0)
+		return -1;
+	if (child == 0)
+		_exit(fn(arg));
+	do {
+		got = waitpid(child, &status, 0);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -1;
+	if (!WIFEXITED(status)) {
+		errno = ECHILD;
+		return -1;
+	}
+	return WEXITSTATUS(status);
+}
+
+/* Saves this job, all of its threads, to the file path, for `popcorn restore`: as setjmp() does, it returns 0 once that is
+ * written, and 1 in the program that is restored from it. An older file is replaced when the new one is whole. -1 and errno:
+ *   EBUSY       the job is being saved
+ *   EOPNOTSUPP  something of it cannot be carried: popcorn says what on standard error
+ *   EFAULT, ENAMETOOLONG, and what open(), write(), fsync() and rename() say of the path
+ *   ENOSYS      not running under popcorn */
+POPCORN_FN int popcorn_checkpoint(const char *path)
+{
+	return (int)syscall(SYSCALL_POPCORN_CHECKPOINT, path);
 }
 
 /* Memory that shares no page with anything else: page-aligned, whole pages, at least one. Free it with free().

@@ -184,9 +184,11 @@ func (f found) waits(pid int) bool {
 // until waits for a condition of this run's first process.
 func (r *running) until(what string, f func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); {
+	for end := time.Now().Add(r.deadline); !f(); {
 		if time.Now().After(end) {
-			r.t.Fatalf("%s: waited in vain until %s\n%s", r.what, what, r.printed())
+			report := r.threads() + r.inspect(5*time.Second)
+			r.kill()
+			r.t.Fatalf("%s: waited in vain until %s\n%s\n%s", r.what, what, r.printed(), report)
 		}
 		select {
 		case <-r.done:

@@ -14,9 +14,11 @@ func carriedPrograms(t *testing.T) []program {
 	t.Helper()
 	in := writeFile(t, "mixed", mixedData(full(6<<20, 64<<20)))
 	sql := writeFile(t, "build.sql", []byte(sqlScript(full(60_000, 500_000))))
+	loop := filepath.Join(repo, "test/scripts/eventloop.py")
 	script := filepath.Join(repo, "test/scripts/filesandsums.py")
 	list := []program{
 		{name: "python", command: command{path: "/usr/bin/python3", args: []string{script, full("600", "6000")}, collect: []string{"log", "packed.gz"}}},
+		{name: "asyncio", command: command{path: "/usr/bin/python3", args: []string{loop, full("40", "3000")}}},
 		{name: "xz", command: command{path: "xz", args: []string{"-T4", "-6", "--block-size=512KiB", "-c", in}}},
 		{name: "xz-stdin", command: command{path: "xz", args: []string{"-T2", "-3", "--block-size=256KiB"}, stdin: in}},
 		{name: "sqlite3", command: command{path: "sqlite3", args: []string{"data.db"}, stdin: sql, collect: []string{"data.db"}}},
@@ -117,6 +119,9 @@ func (r *running) answers(name string) bool {
 // saveAfter saves the job when it has run for that long; false when it had ended.
 func (r *running) saveAfter(delay time.Duration, flags ...string) bool {
 	r.t.Helper()
+	if time.Since(r.started) > r.deadline {
+		r.endsWithin(0)
+	}
 	if !r.answers(r.id) {
 		return false
 	}
@@ -144,7 +149,7 @@ func (r *running) saveAfter(delay time.Duration, flags ...string) bool {
 // does what is restored from the image later, though the files are other ones.
 func TestCheckpointRunsOn(t *testing.T) {
 	g := readGuest(t, "guests/moves_compute.c")
-	c := command{path: g.build(t), args: []string{"1.5"}, collect: []string{"overrun"}}
+	c := command{path: g.build(t), args: []string{"1.5"}}
 	for _, v := range []variant{oneNode, allAway} {
 		t.Run(v.name, func(t *testing.T) {
 			job := start(t, c, v)
@@ -161,11 +166,11 @@ func TestCheckpointRunsOn(t *testing.T) {
 // nodes, in signal handlers and in calls: it does not notice, and the last image
 // is as good as any.
 func TestCheckpointOften(t *testing.T) {
-	for _, name := range []string{"moves_threads", "moves_futex", "moves_epoll", "moves_nanosleep", "moves_poll", "sig_alarm"} {
-		for _, v := range []variant{oneNode, spread3} {
+	for _, name := range []string{"moves_threads", "moves_write", "moves_futex", "moves_epoll", "moves_events", "moves_nanosleep", "moves_poll", "moves_long", "moves_signals", "sig_alarm", "sig_write"} {
+		for _, v := range []variant{oneNode, allAway, spread3} {
 			t.Run(name+"/"+v.name, func(t *testing.T) {
 				g := readGuest(t, "guests/"+name+".c")
-				args := map[string]string{"sig_alarm": ""}
+				args := map[string]string{"sig_alarm": "", "moves_long": "", "sig_write": full("300", "10000")}
 				c := command{path: g.build(t), args: []string{full("2", "60")}, deadline: 5 * time.Minute}
 				if a, given := args[name]; given {
 					c.args = strings.Fields(a)

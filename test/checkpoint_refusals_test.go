@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,8 @@ func TestCheckpointObstacles(t *testing.T) {
 	g := readGuest(t, "guests/obstacles.c")
 	for what, want := range map[string][]string{
 		"socket":  {"socket:[", "descriptor 5", "sockets are not carried yet"},
+		"bound":   {"socket:[", "descriptor 5", "sockets are not carried yet"},
+		"shut":    {"socket:[", "descriptor 5", "one direction"},
 		"inotify": {"anon_inode:inotify", "descriptor 5"},
 		"child":   {"child process", "thread", "process trees"},
 		"fifo":    {"/fifo", "descriptor 5", "named pipes"},
@@ -132,6 +135,43 @@ func restoreLater(t *testing.T, names ...string) func() {
 			f()
 		}
 	}
+}
+
+// TestCheckpointCompressed: an image whose name says so is compressed, smaller, what
+// zstd makes an ELF core file of, and as good as any; a damaged one is refused.
+func TestCheckpointCompressed(t *testing.T) {
+	g := readGuest(t, "guests/carry_memory.c")
+	r := start(t, command{path: g.build(t)}, spread2)
+	r.prints("READY\n")
+	r.checkpoint("plain")
+	r.checkpoint("image.zst", "--kill")
+	r.killed()
+	r.goOn()
+	plain, small := r.read(r.image("plain")), r.read(r.image("image.zst"))
+	if len(small) == 0 || len(small) > len(plain)/2 {
+		t.Errorf("compressed it has %d bytes, and %d as it is", len(small), len(plain))
+	}
+	elf, err := exec.Command("zstd", "-dc", r.image("image.zst")).Output()
+	if err != nil || !strings.HasPrefix(string(elf), "\x7fELF") {
+		t.Errorf("zstd -dc: %v, %.20q", err, elf)
+	}
+	for what, b := range map[string][]byte{"flipped bit": flipped(small), "cut": small[:len(small)/2]} {
+		if err := os.WriteFile(r.image("damaged"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := r.popcorn(20*time.Second, "restore", r.image("damaged"))
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 125 || !strings.Contains(string(out), "damaged") {
+			t.Errorf("%s: %v: %s", what, err, out)
+		}
+	}
+	checkPromise(t, g, r.restore("image.zst", spread2).wait())
+}
+
+func flipped(b []byte) []byte {
+	b = slices.Clone(b)
+	b[len(b)/2] ^= 8
+	return b
 }
 
 // TestCheckpointKilled kills the supervisor at random moments of writing an

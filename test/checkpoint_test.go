@@ -134,3 +134,35 @@ func (r *running) restore(name string, v variant, flags ...string) *running {
 	}()
 	return n
 }
+
+// TestCheckpointItself has a program save itself three times: it goes on, and each
+// image goes on from there, where the call returns 1.
+func TestCheckpointItself(t *testing.T) {
+	g := readGuest(t, "guests/carry_self.c")
+	for _, v := range []variant{oneNode, allAway, spread3} {
+		t.Run(v.name, func(t *testing.T) {
+			r := start(t, command{path: g.build(t)}, v)
+			r.ends()
+			says := func(r *running, want string) {
+				t.Helper()
+				o := r.wait()
+				checkPromise(t, g, o)
+				said := strings.Fields(string(o.stdout)) // of the runs before it, too
+				if got := said[len(said)-2]; got != want {
+					t.Errorf("%s\nsays %s, want %s", r.what, got, want)
+				}
+			}
+			says(r, "6") // 1+2+3
+			if !strings.Contains(r.printed(), "has not saved itself to") {
+				t.Errorf("nobody was told why\n%s", r.printed())
+			}
+			for image, want := range map[string]string{"image.1": "11", "image.2": "23", "image.3": "36"} {
+				where, err := filepath.Rel(r.base, filepath.Join(r.dir, image))
+				if err != nil {
+					t.Fatal(err)
+				}
+				says(r.restore(where, v), want)
+			}
+		})
+	}
+}

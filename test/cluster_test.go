@@ -140,6 +140,7 @@ func (c *cluster) putOn(h *lab.Host, path string) string {
 // away is a program of the first host that runs on several.
 type away struct {
 	*lab.Program
+	host      *lab.Host
 	out, errs *os.File
 	dir       string // where it runs, on its host
 }
@@ -181,7 +182,7 @@ func (c *cluster) start(h *lab.Host, env []string, argv ...string) *away {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return &away{Program: p, out: out, errs: errs}
+	return &away{Program: p, host: h, out: out, errs: errs}
 }
 
 // end waits for the program's end, at most d, and returns its exit code and output.
@@ -190,7 +191,8 @@ func (c *cluster) end(a *away, d time.Duration) (code int, stdout, stderr string
 	seen := make(chan string, 1)
 	stop := time.AfterFunc(d, func() {
 		seen <- c.look()
-		a.Cmd.Process.Kill()
+		a.host.Kill(a.PID, syscall.SIGABRT) // popcorn run then tells where it waits, and ends
+		time.AfterFunc(5*time.Second, func() { a.Cmd.Process.Kill() })
 	})
 	a.Wait() // the code is what counts
 	if !stop.Stop() {
@@ -341,8 +343,12 @@ func TestClusterRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.serve(b, "node", "serve")
 	code, _, errs := c.end(c.run([]string{"-H", "b"}, "/bin/true"), clusterPatience)
+	if code != 125 || !strings.Contains(errs, fmt.Sprintf("node b (%v:7946) is unreachable", b.Addr)) {
+		t.Errorf("a host without a daemon: exit code %d: %s", code, errs)
+	}
+	c.serve(b, "node", "serve")
+	code, _, errs = c.end(c.run([]string{"-H", "b"}, "/bin/true"), clusterPatience)
 	if code != 125 || !strings.Contains(errs, "allow_root") {
 		t.Errorf("a user who is not let in: exit code %d: %s", code, errs)
 	}

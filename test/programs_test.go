@@ -30,7 +30,7 @@ func realPrograms(t *testing.T) []program {
 	in := writeFile(t, "mixed", mixed)
 	xzIn := writeFile(t, "mixed.xz", must(exec.Command("xz", "-T2", "-0", "-c", "--block-size=256KiB", in).Output()))
 	pigzIn := writeFile(t, "mixed.gz", must(exec.Command("pigz", "-1", "-nT", "-c", in).Output()))
-	text := writeFile(t, "text", textLines(full(300_000, 3_000_000)))
+	text := writeFile(t, "text", textLines(full(300_000, 600_000)))
 	rows := full(5000, 100_000)
 	sql := writeFile(t, "build.sql", []byte(sqlScript(rows)))
 	shell := `for i in 1 2 3; do (echo "sub $i"; seq $i 100 | sort -rn | head -2) ; done | cat -n

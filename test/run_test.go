@@ -71,7 +71,7 @@ func launch(t *testing.T, c command, v variant, change func(*running)) *running 
 	t.Helper()
 	r := &running{t: t, deadline: c.deadline, collect: c.collect, done: make(chan struct{})}
 	if r.deadline == 0 {
-		r.deadline = full(20*time.Second, 5*time.Minute)
+		r.deadline = full(time.Minute, 5*time.Minute)
 	}
 	r.id = fmt.Sprintf("t%d-%d", os.Getpid(), runs.Add(1))
 	r.base = filepath.Join(scratch, r.id)
@@ -112,6 +112,14 @@ func launch(t *testing.T, c command, v variant, change func(*running)) *running 
 		r.cmd.Wait() // the exit status is read from ProcessState
 		close(r.done)
 	}()
+	t.Cleanup(func() { // when the test has failed on its way
+		select {
+		case <-r.done:
+		default:
+			r.kill()
+			<-r.done
+		}
+	})
 	return r
 }
 
@@ -136,7 +144,8 @@ func (r *running) logFile() string   { return filepath.Join(r.base, "log") }
 // environ is ours without what would change the product's behaviour, with the
 // run's mark.
 func (r *running) environ() []string {
-	env := []string{"POPCORN_TEST_ID=" + r.id, "XDG_RUNTIME_DIR=" + r.runtimeDir, "XDG_CONFIG_HOME=" + r.runtimeDir}
+	env := []string{"POPCORN_TEST_ID=" + r.id, "XDG_RUNTIME_DIR=" + r.runtimeDir, "XDG_CONFIG_HOME=" + r.runtimeDir,
+		"XDG_STATE_HOME=" + filepath.Join(r.base, "state")}
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
 		ours := strings.HasPrefix(name, "POPCORN_") && name != "POPCORN_VERIFY"

@@ -63,27 +63,30 @@ func TestClusterSevered(t *testing.T) {
 		{"records", []string{strconv.Itoa(records)}, []string{"-H", "b,c", "--on", "2"}, "2 away"},
 		{"thr_atomics", []string{full("8000000", "40000000")}, []string{"-H", "b,c", "--spread"}, "1 away"},
 		{"thr_commute", []string{full("400", "10000")}, []string{"-H", "b,c", "--spread"}, "1 away"},
-		{"litmus_sb", []string{full("10000", "1000000"), "0,1,2", "same"}, []string{"-H", "b,c", "--spread"}, "1 away"},
+		{"litmus_sb", []string{full("30000", "1000000"), "0,1,2", "same"}, []string{"-H", "b,c", "--spread"}, "1 away"},
 	} {
 		t.Run(p.guest+" "+p.flags[2], func(t *testing.T) {
-			job := c.run(p.flags, append([]string{c.put(guest(t, p.guest))}, p.args...)...)
-			c.until(c.lab.Host("a"), p.until)
-			s := c.storm(r)
-			code, out, errs := c.end(job, 2*time.Minute)
-			broken := s.stop()
-			if code != 0 || !strings.HasSuffix(out, "EXIT-SUCCESS\n") {
-				t.Errorf("exit code %d\n%s\n%s", code, out, tail([]byte(errs)))
-			}
-			if broken < 10 {
-				t.Errorf("only %d connections were broken", broken)
-			}
-			t.Logf("%d connections were broken", broken)
-			if p.guest == "records" {
-				data, err := c.lab.Host("a").ReadFile(job.dir + "/records")
-				if want := expectedRecords(records); err != nil || !bytes.Equal(data, want) {
-					t.Errorf("wrong records, %v; first wrong byte %d", err, firstDifference(want, data))
+			broken := 0
+			for runs := 1; broken < 10 && !t.Failed(); runs++ { // a machine may be too fast for one run
+				job := c.run(p.flags, append([]string{c.put(guest(t, p.guest))}, p.args...)...)
+				c.until(c.lab.Host("a"), p.until)
+				s := c.storm(r)
+				code, out, errs := c.end(job, 2*time.Minute)
+				broken += s.stop()
+				if code != 0 || !strings.HasSuffix(out, "EXIT-SUCCESS\n") {
+					t.Errorf("exit code %d\n%s\n%s", code, out, tail([]byte(errs)))
+				}
+				if broken < runs {
+					t.Errorf("only %d connections were broken in %d runs", broken, runs)
+				}
+				if p.guest == "records" {
+					data, err := c.lab.Host("a").ReadFile(job.dir + "/records")
+					if want := expectedRecords(records); err != nil || !bytes.Equal(data, want) {
+						t.Errorf("wrong records, %v; first wrong byte %d", err, firstDifference(want, data))
+					}
 				}
 			}
+			t.Logf("%d connections were broken", broken)
 		})
 	}
 	for _, h := range c.lab.Hosts() {

@@ -193,3 +193,24 @@ func TestSilentJob(t *testing.T) {
 		}
 	}
 }
+
+// TestSandboxed: a program under a filter of its own, which would end it for a call that
+// it does not expect, is not touched, and whoever wants to move it is told why.
+func TestSandboxed(t *testing.T) {
+	path, v := readGuest(t, "guests/refused_sandboxed.c").build(t), variant{name: "nodes2", nodes: 2, flags: []string{"--nodes", "2"}}
+	job := start(t, command{path: path}, v)
+	job.prints("READY")
+	out, err := job.popcorn(30*time.Second, "migrate", job.id, "1")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 5 || !bytes.Contains(out, []byte("seccomp filter")) {
+		t.Errorf("migrate: %v: %s", err, out)
+	}
+	job.goOn()
+	checkPromise(t, guestSource{}, job.wait())
+
+	// It would bind what works for us in the process, too.
+	o := run(t, command{path: path, args: []string{"all"}}, v)
+	if o.code != 125 || len(o.stdout) != 0 || !bytes.Contains(o.stderr, []byte("puts all its threads under a filter")) {
+		t.Errorf("filter for all threads: exit code %d\nstdout: %s\nstderr: %s", o.code, o.stdout, o.stderr)
+	}
+}

@@ -18,6 +18,8 @@ func main() {
 			os.Exit(job.Supervise(os.Args[2:]))
 		case "deputy":
 			os.Exit(job.Deputy())
+		case "foster":
+			os.Exit(cli.Foster())
 		}
 	}
 	os.Exit(cli.Main(os.Args[1:]))

@@ -90,6 +90,9 @@ func (d *Draft) pipe(h *handle) (image.Open, bool) {
 	case sys.O_RDWR:
 		o.Type = image.PipeBoth
 	}
+	if !d.s.Still {
+		return o, true // who reads or writes has it locked, and may wait for a page from us
+	}
 	room, err := sys.PipeRoom(h.ours)
 	if err != nil {
 		d.obstacle(h.link, h.owner(), "its size cannot be read: "+err.Error(), "have the program close it")
@@ -119,18 +122,23 @@ func (d *Draft) lookPipes() {
 			pipes[o.Pipe] = true
 		}
 	}
-	if len(pipes) == 0 {
+	d.lookHolders("pipe:[%d]", pipes, "have both processes close it; the standard streams of popcorn run are connected anew")
+}
+
+// lookHolders finds pipes or sockets, by inode, that other processes have open, too; form
+// is how /proc shows them.
+func (d *Draft) lookHolders(form string, inodes map[uint64]bool, do string) {
+	if len(inodes) == 0 {
 		return
 	}
-	for ino, pid := range holders(pipes, d.s.Proc.PID) {
+	for ino, pid := range holders(form, inodes, d.s.Proc.PID) {
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		d.obstacle(fmt.Sprintf("pipe:[%d]", ino), d.owner(), fmt.Sprintf("process %d %s has an end of it", pid, trim(comm)),
-			"have both processes close it; the standard streams of popcorn run are connected anew")
+		d.obstacle(fmt.Sprintf(form, ino), d.owner(), fmt.Sprintf("process %d %s has an end of it", pid, trim(comm)), do)
 	}
 }
 
-// holders tells for pipes which process besides pid has one open.
-func holders(pipes map[uint64]bool, pid int) map[uint64]int {
+// holders tells which process besides pid has one of those open.
+func holders(form string, inodes map[uint64]bool, pid int) map[uint64]int {
 	found := map[uint64]int{}
 	procs, _ := os.ReadDir("/proc")
 	for _, e := range procs {
@@ -142,7 +150,7 @@ func holders(pipes map[uint64]bool, pid int) map[uint64]int {
 		for _, fd := range fds {
 			link, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", other, fd.Name()))
 			var ino uint64
-			if n, _ := fmt.Sscanf(link, "pipe:[%d]", &ino); n == 1 && pipes[ino] {
+			if n, _ := fmt.Sscanf(link, form, &ino); n == 1 && inodes[ino] {
 				found[ino] = other
 			}
 		}

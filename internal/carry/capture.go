@@ -33,19 +33,12 @@ func (d *Draft) Capture() error {
 	return errors.Join(err, d.s.Proc.DropScratch(lead))
 }
 
-// Tidy takes away what Capture has put into the program, and gives threads that
-// stand on a signal its details back.
+// Tidy takes away what Capture has put into the program.
 func (d *Draft) Tidy() error {
-	var err error
-	if !d.s.Distributed && d.s.Proc.HasAgent() {
-		err = d.s.Proc.TakeAgentAway(d.s.Threads[0].TID)
+	if d.s.Distributed || !d.s.Proc.HasAgent() {
+		return nil
 	}
-	for _, t := range d.s.Threads {
-		if t.Held != nil {
-			err = errors.Join(err, sys.SetSigInfo(t.TID, t.Held))
-		}
-	}
-	return err
+	return d.s.Proc.TakeAgentAway(d.s.Threads[0].TID)
 }
 
 type capturer struct {
@@ -188,7 +181,7 @@ func (c capturer) timers() error {
 }
 
 func (c capturer) thread(s Stopped) error {
-	t := image.Thread{TID: s.TID, Comm: c.comm(s.TID), ClearTID: s.ClearTID}
+	t := image.Thread{TID: s.TID, Comm: c.comm(s.TID), ClearTID: s.ClearTID, Partial: s.Partial}
 	ctx, err := guest.Save(s.TID)
 	if err != nil {
 		return err
@@ -202,9 +195,6 @@ func (c capturer) thread(s Stopped) error {
 	pending, err := sys.PeekSignals(s.TID, false)
 	if err != nil {
 		return fmt.Errorf("read pending signals of %d: %w", s.TID, err)
-	}
-	if s.Held != nil {
-		pending = append([]sys.SigInfo{*s.Held}, pending...)
 	}
 	t.Pending = raw(pending)
 	if t.Robust[0], t.Robust[1], err = sys.GetRobustList(s.TID); err != nil {

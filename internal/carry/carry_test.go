@@ -24,16 +24,6 @@ func TestParseWatches(t *testing.T) {
 	}
 }
 
-func TestStatFields(t *testing.T) {
-	f := statFields("4711 (a) name ) S 7 8 9 0")
-	if len(f) != 8 || f[3] != "S" || f[4] != "7" {
-		t.Errorf("got %q", f)
-	}
-	if statFields("nothing") != nil {
-		t.Error("fields of no line")
-	}
-}
-
 // Pieces are joined within a mapping only, and only until they are few enough.
 func TestFew(t *testing.T) {
 	const page = 4096

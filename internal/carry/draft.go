@@ -19,10 +19,12 @@ type Subject struct {
 	Run int
 	// Threads are the program's; others of the process are ours.
 	Threads []Stopped
-	// Filters is how many seccomp filters we have given it.
+	// Filters is how many seccomp filters it was started under, ours among them.
 	Filters int
 	// Distributed: the agent's range is ours, whatever is in it.
 	Distributed bool
+	// Still: all threads are stopped, and none is inside the kernel.
+	Still bool
 	// Before is what an earlier look found, nil for none. What takes long to learn
 	// (VmFlags: the kernel counts all pages for it) and is of the very same mappings
 	// is taken from there.
@@ -34,8 +36,9 @@ type Stopped struct {
 	TID int
 	// Context is what it resumes with, nil for what its registers are now.
 	Context *guest.Context
-	// Held is a signal it was stopped on, which is no longer pending.
-	Held *sys.SigInfo
+	// Partial is a write that it has made a part of, nil for none. Context is then that
+	// before the call.
+	Partial *image.Partial
 	// Wait is the number of the call at address WaitAt, should it stand there in
 	// restart_syscall.
 	Wait, WaitAt uint64
@@ -200,14 +203,12 @@ func (d *Draft) takeStatus(st status) {
 	}
 }
 
-// takeStat reads proc_pid_stat(5), whose fields are counted from 1; the second,
-// the name, may hold anything.
+// takeStat reads proc_pid_stat(5).
 func (d *Draft) takeStat() error {
-	b, err := os.ReadFile(d.path("stat"))
+	f, err := sys.ReadStat(d.path("stat"))
 	if err != nil {
 		return fmt.Errorf("read state of process: %w", err)
 	}
-	f := statFields(string(b))
 	if len(f) < 52 {
 		return fmt.Errorf("read state of process: %d fields", len(f))
 	}

@@ -46,6 +46,7 @@ func (d *Draft) lookFiles() error {
 		}
 	}
 	d.lookPipes()
+	d.lookSockets()
 	d.resolveWatches()
 	return nil
 }
@@ -56,11 +57,11 @@ func (d *Draft) lookFD(fd int, first map[int]int) error {
 	if h.link, err = os.Readlink(d.path(fmt.Sprintf("fd/%d", fd))); err != nil {
 		return d.vanished(err)
 	}
-	text, err := os.ReadFile(d.path(fmt.Sprintf("fdinfo/%d", fd)))
+	text, err := d.fdinfo(h)
 	if err != nil {
 		return d.vanished(err)
 	}
-	h.info = parseLines(string(text))
+	h.info = parseLines(text)
 	p := &d.Image.Process
 	const cloexec = 0o2000000 // in fdinfo's flags, the descriptor's own
 	n := image.Descriptor{FD: fd, CloExec: h.number("flags", 8)&cloexec != 0}
@@ -73,7 +74,7 @@ func (d *Draft) lookFD(fd int, first map[int]int) error {
 		if h.stat, err = sys.StatFD(h.ours); err != nil {
 			return fmt.Errorf("look at descriptor %d: %w", fd, err)
 		}
-		open, ok := d.describe(h, string(text))
+		open, ok := d.describe(h, text)
 		if !ok {
 			return nil
 		}
@@ -84,6 +85,17 @@ func (d *Draft) lookFD(fd int, first map[int]int) error {
 	}
 	p.FDs = append(p.FDs, n)
 	return nil
+}
+
+// fdinfo is what the kernel tells of a descriptor of the program. Of an epoll instance
+// it tells that only when no events are being written, which may wait for a page from
+// us (ep_show_fdinfo, fs/eventpoll.c).
+func (d *Draft) fdinfo(h *handle) (string, error) {
+	if !d.s.Still && h.link == "anon_inode:[eventpoll]" {
+		return "", nil
+	}
+	text, err := os.ReadFile(d.path(fmt.Sprintf("fdinfo/%d", h.fd)))
+	return string(text), err
 }
 
 // vanished lets a running program close what is being looked at.
@@ -112,7 +124,12 @@ func (d *Draft) describe(h *handle, text string) (image.Open, bool) {
 		return image.Open{}, false
 	}
 	if n, ok := d.stream(h); ok {
-		return image.Open{Type: image.Stream, Stream: n}, true
+		o := image.Open{Type: image.Stream, Stream: n}
+		if h.stat.IsRegular() { // only to take it back there
+			f := identify(h.link, h.stat)
+			o.File, o.Offset = &f, h.offset()
+		}
+		return o, true
 	}
 	if async := uint64(0o20000); h.number("flags", 8)&async != 0 {
 		return no("signals for its readiness (O_ASYNC) are not carried yet", "nothing to be done yet")
@@ -135,7 +152,7 @@ func (d *Draft) describe(h *handle, text string) (image.Open, bool) {
 	case h.stat.IsPipe():
 		return no("named pipes are not carried yet", "have the program close it")
 	case h.stat.IsSocket():
-		return no("sockets are not carried yet", "have the program close it; popcorn run gives what it was started with anew")
+		return d.socket(h, no)
 	}
 	return d.anonymous(h, text, no)
 }
@@ -210,14 +227,18 @@ func (d *Draft) memfd(h *handle) (image.Open, bool) {
 	return image.Open{Type: image.Memfd, Object: len(p.Objects) - 1, Offset: h.offset()}, true
 }
 
-// devices are those that have no state.
-var devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"}
+// devices are those that have no state, by their numbers: where it was opened, and
+// in which /dev, makes no difference (null(4), random(4), tty(4)).
+var devices = map[uint64]string{1<<8 | 3: "/dev/null", 1<<8 | 5: "/dev/zero", 1<<8 | 7: "/dev/full", 1<<8 | 8: "/dev/random",
+	1<<8 | 9: "/dev/urandom", 5 << 8: "/dev/tty"}
 
 func (d *Draft) device(h *handle, no func(why, do string) (image.Open, bool)) (image.Open, bool) {
-	f := identify(h.link, h.stat)
-	if !slices.Contains(devices, h.link) || f.Deleted {
+	name, stateless := devices[h.stat.Rdev]
+	if !stateless {
 		return no("a device, or a terminal that is not popcorn run's own", "have the program close it")
 	}
+	f := identify(name, h.stat)
+	f.Deleted = false // it may be that of another /dev
 	return image.Open{Type: image.Device, File: &f}, true
 }
 

@@ -50,16 +50,6 @@ func (s status) four(name string) (out [4]int) {
 	return out
 }
 
-// statFields is the fields of proc_pid_stat(5), the first at index 1. The name,
-// in parentheses, may hold blanks and parentheses.
-func statFields(stat string) []string {
-	i := strings.LastIndex(stat, ") ")
-	if i < 0 {
-		return nil
-	}
-	return append([]string{"", "", ""}, strings.Fields(stat[i+2:])...)
-}
-
 func splitFields(s string) []string { return strings.Fields(s) }
 
 // splitZero is strings that each end with a zero byte.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -23,20 +24,23 @@ var (
 // Source is an image file open for reading.
 type Source struct {
 	Image *image.Image
-	fd    int
+	file  *os.File // uncompressed
 	path  string
 }
 
 // Open reads the head of an image.
 func Open(path string) (*Source, error) {
-	fd, err := sys.Open(path, sys.O_RDONLY|sys.O_CLOEXEC, 0)
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, err
 	}
-	s := &Source{fd: fd, path: path}
-	st, err := sys.StatFD(fd)
+	if f, err = uncompressed(f); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	s := &Source{file: f, path: path}
+	st, err := f.Stat()
 	if err == nil {
-		s.Image, err = image.Decode(uint64(st.Size), func(b []byte, off int64) error { return readAll(fd, b, off) })
+		s.Image, err = image.Decode(uint64(st.Size()), s.read)
 	}
 	if err != nil {
 		s.Close()
@@ -46,20 +50,14 @@ func Open(path string) (*Source, error) {
 }
 
 // Close closes the file.
-func (s *Source) Close() { sys.Close(s.fd) }
+func (s *Source) Close() { s.file.Close() }
 
-func readAll(fd int, b []byte, off int64) error {
-	for len(b) > 0 {
-		n, err := sys.Pread(fd, b, off)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return fmt.Errorf("it ends at %d: %w", off, image.ErrDamaged)
-		}
-		b, off = b[n:], off+int64(n)
+func (s *Source) read(b []byte, off int64) error {
+	n, err := s.file.ReadAt(b, off)
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("it ends at %d: %w", off+int64(n), image.ErrDamaged)
 	}
-	return nil
+	return err
 }
 
 // segment passes the bytes of segment i to f, block by block, each checked
@@ -71,7 +69,7 @@ func (s *Source) segment(i int, f func(at uint64, b []byte) error) error {
 		at := uint64(k) * image.BlockSize
 		n := min(seg.Filesz-at, image.BlockSize)
 		b := buf[:(n+4095)&^4095]
-		if err := readAll(s.fd, b, int64(seg.Off+at)); err != nil {
+		if err := s.read(b, int64(seg.Off+at)); err != nil {
 			return fmt.Errorf("read %s: %w", s.path, err)
 		}
 		if got := image.Sum(b); got != sum {
@@ -117,7 +115,9 @@ func (s *Source) Fits() error {
 		check(m.File, true)
 	}
 	for _, o := range p.Files {
-		check(o.File, o.Type == image.Regular)
+		if o.Type != image.Stream { // restore gives it its own
+			check(o.File, o.Type == image.Regular)
+		}
 	}
 	if st, err := sys.StatFile(p.Dir); err != nil || !st.IsDirectory() {
 		errs = append(errs, fmt.Errorf("working directory %s is not there", p.Dir))

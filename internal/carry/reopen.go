@@ -23,16 +23,19 @@ const (
 
 // files opens what the program had open and gives it its numbers.
 func (r *rebuilder) files() error {
-	pipes := map[uint64]bool{}
+	pipes, sockets := map[uint64]bool{}, map[uint64]bool{}
 	for i := range r.p.Files {
 		o := &r.p.Files[i]
 		var err error
-		if o.Pipe != 0 {
-			if !pipes[o.Pipe] {
-				pipes[o.Pipe] = true
-				err = r.pipe(o.Pipe)
-			}
-		} else {
+		switch {
+		case pipes[o.Pipe], sockets[o.Socket]: // the other end was made with it
+		case o.Pipe != 0:
+			pipes[o.Pipe] = true
+			err = r.pipe(o.Pipe)
+		case o.Socket != 0:
+			sockets[o.Socket], sockets[o.Peer] = true, o.Peer != 0
+			err = r.socketPair(o)
+		default:
 			err = r.reopen(i, o)
 		}
 		if err != nil {
@@ -255,6 +258,12 @@ func (r *rebuilder) pipeEnd(i int, o *image.Open, in, out uint64) error {
 			return err
 		}
 	}
+	return r.end(i, o, fd)
+}
+
+// end gives an end of a pipe or socket pair its flags, and puts it where description i
+// is to be.
+func (r *rebuilder) end(i int, o *image.Open, fd uint64) error {
 	if _, err := r.call(sys.SYS_FCNTL, fd, setFlags, uint64(o.Flags&settableFlags)); err != nil {
 		return err
 	}
@@ -264,15 +273,20 @@ func (r *rebuilder) pipeEnd(i int, o *image.Open, in, out uint64) error {
 
 // pour writes a blob into a pipe of the program.
 func (r *rebuilder) pour(fd, blob int) error {
-	i := r.Image.Blob(blob)
-	if i < 0 {
-		return fmt.Errorf("content of a pipe: %w", image.ErrDamaged)
-	}
 	ours, err := r.theirs(fd, sys.O_WRONLY|sys.O_NONBLOCK)
 	if err != nil {
 		return err
 	}
 	defer sys.Close(ours)
+	return r.pourInto(ours, blob)
+}
+
+// pourInto writes a blob to a descriptor of ours.
+func (r *rebuilder) pourInto(ours, blob int) error {
+	i := r.Image.Blob(blob)
+	if i < 0 {
+		return fmt.Errorf("what waits in it: %w", image.ErrDamaged)
+	}
 	return r.segment(i, func(_ uint64, b []byte) error {
 		for len(b) > 0 {
 			n, err := sys.Write(ours, b)

@@ -47,22 +47,26 @@ func (m *Memory) Release() {
 	}
 }
 
-// Write writes the image to the file path, which is replaced when all is on the
-// disk: after a crash there is the old file or the new one. It makes no ptrace
-// request and may run beside the tracing thread. stop is asked now and then
-// whether to give up.
+// Write writes the image to the file path, compressed if its name ends in .zst. The
+// file is replaced when all is on the disk: after a crash there is the old one or the
+// new. Write makes no ptrace request and may run beside the tracing thread. stop is
+// asked now and then whether to give up.
 func (m *Memory) Write(path string, stop func() error) (size uint64, err error) {
 	tmp := path + ".tmp"
 	os.Remove(tmp) // of one that was killed
-	fd, err := sys.Open(tmp, sys.O_RDWR|sys.O_CREAT|sys.O_EXCL|sys.O_CLOEXEC, 0o600)
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return 0, fmt.Errorf("create %s: %w", tmp, err)
+		return 0, err
 	}
-	size, err = m.writeTo(fd, stop)
+	if compressed(path) {
+		size, err = m.writeCompressed(f, stop)
+	} else {
+		size, err = m.writeTo(int(f.Fd()), stop)
+	}
 	if err == nil {
-		err = sys.Sync(fd)
+		err = f.Sync()
 	}
-	err = errors.Join(err, sys.Close(fd))
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}

@@ -19,13 +19,16 @@ const checkpointPatience = 4 * time.Hour
 func newCheckpoint() *cobra.Command {
 	var r control.Checkpoint
 	var quiet, asJSON, leave bool
+	var every time.Duration
+	keep := 1
 	cmd := &cobra.Command{
 		Use:   "checkpoint JOB -o FILE",
 		Short: "Save a job to a file, from which it can be restored",
 		Long: `checkpoint saves a whole job, its threads on any nodes, as one image in FILE.
 The program stops only while its state and the layout of its memory are taken;
 the file is written while it runs on. FILE is replaced when the new image is
-complete and on the disk. It is an ELF core file: gdb PROGRAM FILE opens it.
+complete and on the disk. It is an ELF core file: gdb PROGRAM FILE opens it. A
+name that ends in .zst makes it a compressed one (zstd -d).
 
 --check looks for what cannot be saved and touches nothing; it exits with 1 when
 there is something. checkpoint itself refuses for the same reasons.`,
@@ -34,6 +37,12 @@ there is something. checkpoint itself refuses for the same reasons.`,
 		Args:              exactly("JOB"),
 		ValidArgsFunction: completeJobs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkSeries(cmd, r, every, keep); err != nil {
+				return err
+			}
+			if every > 0 {
+				return checkpointSeries(cmd, args[0], r, every, keep, quiet)
+			}
 			done, err := checkpoint(cmd, args[0], r)
 			switch {
 			case err != nil:
@@ -43,7 +52,7 @@ there is something. checkpoint itself refuses for the same reasons.`,
 			case len(done.Obstacles) > 0:
 				err = printObstacles(cmd.OutOrStdout(), done.Obstacles)
 			case !quiet && !r.Check:
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d bytes; stopped for %.1f ms, took %.0f ms\n", r.File, done.Bytes, done.StoppedMS, done.TookMS)
+				tellSaved(cmd, r.File, done)
 			}
 			return errors.Join(err, refusal(args[0], done, r.Check))
 		},
@@ -53,6 +62,8 @@ there is something. checkpoint itself refuses for the same reasons.`,
 	fs.BoolVar(&r.Check, "check", false, "only tell what cannot be saved")
 	fs.BoolVar(&r.Kill, "kill", false, "end the program when the image is complete")
 	fs.BoolVar(&leave, "leave-running", true, "let the program run on while the image is written; the default")
+	fs.DurationVar(&every, "every", 0, "save it every `TIME`, until it ends")
+	fs.IntVar(&keep, "keep", 1, "with --every: keep the last `N` images, the older ones as FILE.1, FILE.2")
 	fs.BoolVarP(&quiet, "quiet", "q", false, "do not tell how it went")
 	fs.BoolVar(&asJSON, "json", false, "tell how it went as JSON")
 	return cmd
@@ -98,4 +109,8 @@ func printObstacles(w io.Writer, list []image.Obstacle) error {
 		rows = append(rows, []string{o.Thing, o.Owner, o.Why, o.Do})
 	}
 	return table(w, rows)
+}
+
+func tellSaved(cmd *cobra.Command, file string, done control.Checkpointed) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d bytes; stopped for %.1f ms, took %.0f ms\n", file, done.Bytes, done.StoppedMS, done.TookMS)
 }

@@ -14,7 +14,7 @@ import (
 // Main runs the command line args (without the program's name) and returns
 // the exit code.
 func Main(args []string) int {
-	root := newRoot()
+	root := NewRoot()
 	root.SetArgs(args)
 	err := root.ExecuteContext(context.Background())
 	var quiet *exitError
@@ -24,7 +24,8 @@ func Main(args []string) int {
 	return codeOf(err)
 }
 
-func newRoot() *cobra.Command {
+// NewRoot is the whole command line, for Main and for what is generated from it.
+func NewRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "popcorn",
 		Short: "Run one ordinary program on several hosts at once",
@@ -42,7 +43,7 @@ threads live on several nodes at once, over one coherent memory.`,
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		newRun(), newAttach(), newDetach(), newCheckpoint(), newRestore(), newPs(), newWhere(), newMigrate(), newInspect(), newKill(), newPause(), newResume(), newWait(),
+		newRun(), newAttach(), newDetach(), newCheckpoint(), newRestore(), newPs(), newTop(), newWhere(), newMigrate(), newInspect(), newKill(), newPause(), newResume(), newWait(),
 		newCheck(), newSyscalls(), newDemo(), newBench(), newVersion(), newCompletion(), newNode(),
 		newSupervise(), newDeputy(),
 	)

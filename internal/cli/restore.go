@@ -47,7 +47,7 @@ does: the exit code is the program's own.`,
 				return ours(err)
 			}
 			spec.Argv, spec.Path = im.Process.Argv, im.Process.Exe.Path
-			return runJob(cmd, spec, deputies)
+			return runJob(cmd, spec, deputies, nil)
 		},
 	}
 	f.addTo(cmd)

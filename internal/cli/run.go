@@ -29,12 +29,17 @@ type runFlags struct {
 
 	hosts    string
 	hostfile string
-	loss     time.Duration
+	// allocated tells that the hosts are those of the batch job this is part of.
+	allocated bool
+	loss      time.Duration
 	// transport is unix, tcp or tls, between local nodes.
 	transport string
 	baseline  string
 
-	// Named so that using it is answered with what to do instead.
+	checkpoint string
+	every      time.Duration
+	onLoss     string
+
 	background bool
 }
 
@@ -50,11 +55,19 @@ executed, 127 when it was not found.
 Flags end at the first word that is none, so -- is only needed before a program
 whose name begins with a dash. What is not given as a flag is taken from
 POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD and POPCORN_STATS, then from
-config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn.`,
+config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn. Inside a job of
+Slurm's its hosts are the default of -H; --nodes 1 leaves them out.
+
+With -d run prints the job's id and returns as soon as the program runs. Its input
+is empty then, what it prints is in ID.out in $XDG_STATE_HOME/popcorn/jobs (without
+that variable, ~/.local/state/popcorn/jobs or, for root, /var/lib/popcorn/jobs), and
+popcorn wait ID tells its exit code, later too. A job that goes on from a checkpoint
+(--on-loss) has another id but the same name; wait still takes the first id.`,
 		Example: `  popcorn run --nodes 3 --spread -- xz -T4 big.tar
   popcorn run --nodes 2 --on 1 --stats stats.json python3 sum.py
   popcorn run -H b,c:4 --spread -- xz -T8 big.tar
-  popcorn run -H b,c --on c -- ./sum`,
+  popcorn run -H b,c --on c -- ./sum
+  popcorn run -d --nodes 3 --spread -- ./simulation`,
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd, &f, args) },
 	}
 	f.addTo(cmd)
@@ -75,9 +88,11 @@ func (f *runFlags) addTo(cmd *cobra.Command) {
 	fs.StringVar(&f.stats, "stats", "", "write at exit what moved, as JSON, to `FILE`")
 	fs.StringVar(&f.abi, "abi", "", "the program makes the popcorn calls of `FAMILY` 4.4 or rfc")
 	fs.StringVar(&f.baseline, "cpu-baseline", "", "hold the program to processors of `LEVEL` x86-64, x86-64-v2, -v3 or -v4")
+	fs.StringVar(&f.checkpoint, "checkpoint", "", "save the job to `FILE` again and again")
+	fs.DurationVar(&f.every, "checkpoint-every", 30*time.Second, "wait for `TIME` before each such checkpoint")
+	fs.StringVar(&f.onLoss, "on-loss", "fail", "when a node is lost that the program needs, `DO` fail, or restore the last checkpoint on the others")
 	f.addShared(fs)
-	fs.BoolVarP(&f.background, "detach", "d", false, "")
-	fs.MarkHidden("detach")
+	fs.BoolVarP(&f.background, "detach", "d", false, "print the job's id when the program runs, and leave it in the background")
 }
 
 // addShared makes the flags that a program found running has, too.
@@ -96,16 +111,32 @@ var startJob = job.Run
 
 // run starts the program and ends with its exit code.
 func run(cmd *cobra.Command, f *runFlags, args []string) error {
+	b := isBehind()
+	if f.background && b == nil {
+		return runBehind(cmd)
+	}
 	spec, deputies, err := newSpec(cmd, f, args)
 	if err != nil {
 		return ours(err)
 	}
-	return runJob(cmd, spec, deputies)
+	return runJob(cmd, spec, deputies, b)
 }
 
-// runJob runs the job and ends with the program's exit code.
-func runJob(cmd *cobra.Command, spec job.Spec, deputies job.Deputies) error {
-	code, err := startJob(cmd.Context(), spec, deputies)
+// runJob runs the job and ends with the program's exit code; b is nil in the
+// foreground.
+func runJob(cmd *cobra.Command, spec job.Spec, deputies job.Deputies, b *behind) error {
+	runs := func(string) {}
+	if b != nil {
+		b.job.Name, b.job.Command = spec.Name, spec.Argv
+		runs = b.runs
+	}
+	code, err := startJob(cmd.Context(), spec, deputies, runs)
+	if b != nil {
+		if err != nil && code == 0 {
+			code = exitOurs
+		}
+		err = errors.Join(err, b.ended(code))
+	}
 	if err != nil {
 		if code == 0 {
 			code = exitOurs
@@ -126,9 +157,6 @@ func ours(err error) error {
 }
 
 func newSpec(cmd *cobra.Command, f *runFlags, args []string) (s job.Spec, deputies job.Deputies, err error) {
-	if f.background {
-		return s, nil, errors.New("run -d is not there yet: run in the background with your shell's &")
-	}
 	if len(args) == 0 {
 		return s, nil, usagef("run: no program given; see popcorn run --help")
 	}
@@ -146,9 +174,15 @@ func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, deputies job.Deputies, 
 	if err != nil {
 		return s, nil, err
 	}
+	if set.Nodes == nil {
+		f.takeAllocation()
+	}
 	s = job.Spec{Env: os.Environ(), Nodes: 1, On: -1, Name: f.name, LogFile: f.log, ABI: f.abi,
 		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY"), LossTimeout: f.loss, Baseline: f.baseline}
 	if s.ForeignFrom, err = foreignFrom(); err != nil {
+		return s, nil, err
+	}
+	if err := f.lossPolicy(&s); err != nil {
 		return s, nil, err
 	}
 	s.TCP = f.transport == "tcp"
@@ -164,10 +198,18 @@ func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, deputies job.Deputies, 
 			return s, nil, fmt.Errorf("--on: %w", err)
 		}
 	}
-	if err := absolute(&s.StatsFile, &s.LogFile); err != nil {
+	if err := absolute(&s.StatsFile, &s.LogFile, &s.Checkpoint); err != nil {
 		return s, nil, err
 	}
 	return s, deputies, checkSpec(s)
+}
+
+func (f *runFlags) lossPolicy(s *job.Spec) error {
+	if f.onLoss != "fail" && f.onLoss != "restore" {
+		return fmt.Errorf("--on-loss %s: fail and restore are known", f.onLoss)
+	}
+	s.Checkpoint, s.CheckpointEvery, s.RestoreOnLoss = f.checkpoint, f.every, f.onLoss == "restore"
+	return s.CheckLossPolicy()
 }
 
 func (f *runFlags) encrypts() (bool, error) {
@@ -189,7 +231,22 @@ func (f *runFlags) placeOnHosts(cmd *cobra.Command, s *job.Spec) (job.Deputies, 
 	if cmd.Flags().Changed("nodes") {
 		return nil, errors.New("--nodes is for local nodes: leave it out with a list of hosts")
 	}
-	return onHosts(cmd.Context(), s, list)
+	deputies, err := onHosts(cmd.Context(), s, list)
+	if err != nil && f.allocated {
+		err = fmt.Errorf("%w (%s lists the hosts of this job of Slurm's; --nodes 1 runs the program here alone)", err, slurmHosts)
+	}
+	return deputies, err
+}
+
+// slurmHosts is where Slurm tells the programs of a job which hosts it has, in the
+// form of --hosts (srun(1)).
+const slurmHosts = "SLURM_JOB_NODELIST"
+
+// takeAllocation makes the hosts that Slurm has given this shell the default.
+func (f *runFlags) takeAllocation() {
+	if list := os.Getenv(slurmHosts); list != "" && f.hosts == "" && f.hostfile == "" {
+		f.hosts, f.allocated = list, true
+	}
 }
 
 // foreignFrom is what tests ask for by the environment.
@@ -270,7 +327,7 @@ func checkSpec(s job.Spec) error {
 		return fmt.Errorf("--cpu-baseline: %w", err)
 	}
 	if _, err := syscalls.ParseABI(s.ABI); err != nil {
-		return fmt.Errorf("--abi: %w; without it the calls are 900 to 903", err)
+		return fmt.Errorf("--abi: %w; without it the calls are 900 to 905", err)
 	}
 	return nil
 }

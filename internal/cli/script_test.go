@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // tellSpec prints what of a Spec the command line decides, and takes its exit
 // code from the program's argument "exit=N".
-func tellSpec(_ context.Context, s job.Spec, _ job.Deputies) (int, error) {
+func tellSpec(_ context.Context, s job.Spec, _ job.Deputies, ready func(string)) (int, error) {
 	fmt.Printf("path=%s argv=%q nodes=%d on=%d spread=%v stats=%q name=%q abi=%q log=%q idle=%v verify=%q\n",
 		s.Path, s.Argv, s.Nodes, s.On, s.Spread, s.StatsFile, s.Name, s.ABI, s.LogFile, s.IdlePoll, s.Verify)
 	code := 0
@@ -43,6 +43,7 @@ func tellSpec(_ context.Context, s job.Spec, _ job.Deputies) (int, error) {
 		}
 		fmt.Sscanf(a, "exit=%d", &code)
 	}
+	ready("0badf00d")
 	return code, nil
 }
 
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "rt"))
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else every program ends a second late
 			return nil

@@ -55,7 +55,7 @@ func (m *Machine) allAtLeast(r vm.Run, mode Mode) bool {
 	return true
 }
 
-func (m *Machine) fault(page vm.Page, a Access, want uint32) {
+func (m *Machine) fault(of NodeID, page vm.Page, a Access, want uint32) {
 	have := m.mode(page)
 	if have >= a.mode() {
 		m.stats.Spurious++
@@ -74,7 +74,7 @@ func (m *Machine) fault(page vm.Page, a Access, want uint32) {
 	default:
 		m.stats.WriteFaults++
 	}
-	m.request(page, a, want)
+	m.request(of, page, a, want)
 }
 
 // merge finds an outstanding request that will serve the fault, or see to it.
@@ -98,10 +98,13 @@ func (m *Machine) merge(page vm.Page, a Access) bool {
 	return false
 }
 
-func (m *Machine) request(page vm.Page, a Access, want uint32) {
+func (m *Machine) request(of NodeID, page vm.Page, a Access, want uint32) {
 	n := uint32(min(vm.Page(max(1, min(want, m.cfg.MaxRun))), maxPage-page))
 	m.pend = append(m.pend, pending{run: vm.Run{First: page, N: n}, access: a})
 	msg := Msg{Kind: Request, Mode: a.mode(), Page: page, N: n}
+	if m.home() {
+		msg.Node = of // of others nobody asks
+	}
 	if m.mode(page) == Shared {
 		msg.Flags = Copied
 	}
@@ -134,7 +137,7 @@ func (m *Machine) answered(page vm.Page) {
 		if have := m.mode(q); have >= p.access.mode() {
 			m.emit(Effect{Kind: Wake, Page: q, N: 1, Mode: have})
 		} else if !m.merge(q, p.access) {
-			m.request(q, p.access, 1)
+			m.request(m.cfg.Self, q, p.access, 1)
 		}
 	}
 }

@@ -11,7 +11,10 @@ func (m *Machine) onRequest(from NodeID, msg Msg) bool {
 	if msg.Mode == Invalid {
 		return false
 	}
-	w := waiter{from: from, n: min(msg.N, m.cfg.MaxRun), want: msg.Mode, copied: msg.Flags&Copied != 0}
+	w := waiter{from: from, of: from, n: min(msg.N, m.cfg.MaxRun), want: msg.Mode, copied: msg.Flags&Copied != 0}
+	if from == Home {
+		w.of = msg.Node
+	}
 	e := m.view(msg.Page)
 	if e.busy == nil && !m.barred(msg.Page, w.want) {
 		if m.queued[from] >= m.cfg.MaxPending && from != Home {
@@ -83,7 +86,7 @@ func (m *Machine) admit(p vm.Page, w waiter) time.Duration {
 		m.send(w.from, Msg{Kind: Settled, Page: p, N: 1})
 		return 0
 	}
-	if until, wait := m.guarded(e, w.from, w.want); wait {
+	if until, wait := m.guarded(e, w.from, w.of, w.want); wait {
 		if !w.waited {
 			m.stats.Waits++
 			if e.heat < 32 {
@@ -102,7 +105,7 @@ func (m *Machine) admit(p vm.Page, w waiter) time.Duration {
 	if pl.act == actUpgrade {
 		r.N = 1 // it only said that it has this one
 	}
-	r.N = m.extent(r, w.from, w.want, pl, nil)
+	r.N = m.extent(r, w.from, w.of, w.want, pl, nil)
 	m.start(txn{by: w.from, want: w.want, act: pl.act, src: pl.src, run: r, asked: p})
 	return 0
 }

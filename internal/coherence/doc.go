@@ -53,7 +53,8 @@
 // somebody had to wait for it, up to Config.HoldMax, and halved again in calm.
 // Threads that fight gain by it; threads that take turns lose it once a turn, so
 // HoldMax should not be much more than a few times a remote fault. Package sim
-// shows both.
+// shows both. Nodes at which nothing runs need no such time (Config.Idle), nor does
+// one whose thread waits for the very call that wants the page (FaultFor).
 //
 // # Lost nodes
 //

@@ -36,6 +36,7 @@ type busy struct {
 // waiter is a request that waits for its page.
 type waiter struct {
 	from   NodeID
+	of     NodeID // whose thread wants it: from, or at home the node it makes a call for
 	n      uint32
 	want   Mode
 	copied bool // it had a copy when it asked

@@ -173,12 +173,12 @@ func (m *Machine) pursue(h *hold, p vm.Page) {
 		m.start(txn{by: Home, act: actForget, run: r, asked: p, unasked: true})
 		return
 	}
-	if until, wait := m.guarded(e, Home, h.want); wait {
+	if until, wait := m.guarded(e, Home, Home, h.want); wait {
 		m.alarm(p, until)
 		return
 	}
 	pl := planFor(e, Home, h.want)
-	r.N = m.extent(r, Home, h.want, pl, h)
+	r.N = m.extent(r, Home, Home, h.want, pl, h)
 	m.start(txn{by: Home, want: h.want, act: pl.act, src: pl.src, run: r, asked: p, unasked: true})
 }
 

@@ -37,6 +37,8 @@ type Machine struct {
 	timers  timers
 	freeTxn []*txn
 	freeBsy []*busy
+	// Of this step: nodes that Config.Idle was asked about, and those that are.
+	judged, idlers nodeSet
 
 	// With Config.Verify: entries touched since the last look at them, and how
 	// much could have been looked at since all were.
@@ -70,9 +72,16 @@ func (m *Machine) home() bool { return m.cfg.Self == Home }
 // Fault tells that a local thread faulted on page. Up to want pages from page
 // on may be brought along; only the first must.
 func (m *Machine) Fault(now time.Duration, page vm.Page, a Access, want uint32) {
+	m.FaultFor(now, m.cfg.Self, page, a, want)
+}
+
+// FaultFor is Fault, at home, by a thread that makes a call for one of node of, which
+// waits for it: nothing there needs to be given time with the page. Elsewhere of means
+// nothing.
+func (m *Machine) FaultFor(now time.Duration, of NodeID, page vm.Page, a Access, want uint32) {
 	m.begin(now)
 	if page < maxPage {
-		m.fault(page, a, want)
+		m.fault(of, page, a, want)
 	}
 	m.end()
 }
@@ -129,7 +138,10 @@ func (m *Machine) Drain(dst []Effect) []Effect {
 }
 
 // begin and end frame every step from outside.
-func (m *Machine) begin(now time.Duration) { m.now = max(m.now, now) }
+func (m *Machine) begin(now time.Duration) {
+	m.now = max(m.now, now)
+	m.judged, m.idlers = nodeSet{}, nodeSet{}
+}
 
 func (m *Machine) end() {
 	for more := true; more; more = m.releaseOne() {

@@ -49,14 +49,35 @@ func planFor(e *entry, by NodeID, want Mode) plan {
 	return p
 }
 
-// guarded is the entry's guarded, but for a node that has nothing running which
-// could use the page: taking it from there costs nobody progress.
-func (m *Machine) guarded(e *entry, by NodeID, want Mode) (time.Duration, bool) {
+// guarded is the entry's guarded, but for nodes that have nothing running which
+// could use the page, and the one that it is wanted for: taking it from there costs
+// nobody progress.
+func (m *Machine) guarded(e *entry, by, of NodeID, want Mode) (time.Duration, bool) {
 	until, wait := e.guarded(by, want, m.now)
-	if wait && m.cfg.Idle != nil && e.last != anyNode && m.cfg.Idle(e.last) {
-		return 0, false
+	if !wait || e.last != anyNode {
+		return until, wait && e.last != of && !m.idle(e.last)
 	}
-	return until, wait
+	holders := e.holders()
+	for n, ok := holders.next(0); ok; n, ok = holders.next(int(n) + 1) {
+		if n != by && n != of && !m.idle(n) {
+			return until, true
+		}
+	}
+	return until, false
+}
+
+// idle tells whether nothing runs at n. It is asked once a step.
+func (m *Machine) idle(n NodeID) bool {
+	if m.cfg.Idle == nil {
+		return false
+	}
+	if !m.judged.has(n) {
+		m.judged.add(n)
+		if m.cfg.Idle(n) {
+			m.idlers.add(n)
+		}
+	}
+	return m.idlers.has(n)
 }
 
 // guarded tells until when the page must stay where it is: a node that just
@@ -114,7 +135,7 @@ func (m *Machine) cool(e *entry) {
 // extent is how many pages from r.First on can be granted in one transaction:
 // those that need exactly what the first needs, and nobody else's leave. A hold
 // h takes only pages it waits for, and may take them from the same third nodes.
-func (m *Machine) extent(r vm.Run, by NodeID, want Mode, first plan, h *hold) uint32 {
+func (m *Machine) extent(r vm.Run, by, of NodeID, want Mode, first plan, h *hold) uint32 {
 	if first.third && h == nil {
 		return 1
 	}
@@ -131,7 +152,7 @@ func (m *Machine) extent(r vm.Run, by NodeID, want Mode, first plan, h *hold) ui
 		if first.src == Home && first.act == actCopy {
 			pl.taken = first.taken // one write-protect serves both
 		}
-		if _, wait := e.guarded(by, want, m.now); pl != first || wait {
+		if _, wait := m.guarded(e, by, of, want); pl != first || wait {
 			return n
 		}
 		if first.third && !e.holders().equal(m.view(r.First).holders()) {

@@ -28,6 +28,9 @@ func randomJob(t *rapid.T, steps int) {
 	if rapid.Bool().Draw(t, "guarded") {
 		cfg.HoldBase, cfg.HoldMax = time.Millisecond, 8*time.Millisecond
 	}
+	if idlers := rapid.IntRange(0, 31).Draw(t, "idle"); idlers > 0 {
+		cfg.Idle = func(n NodeID) bool { return idlers&(1<<n) != 0 }
+	}
 	if rapid.Bool().Draw(t, "untouched") {
 		cfg.Untouched = func(vm.Page) (vm.Run, bool) { return vm.Run{}, false }
 	}
@@ -81,11 +84,12 @@ func (w *world) randomThread(t *rapid.T, pages int) {
 	switch {
 	case !th.busy:
 		a := Access(rapid.IntRange(0, 1).Draw(t, "access"))
+		w.of = NodeID(rapid.IntRange(0, len(w.nodes)-1).Draw(t, "of"))
 		n.start(th, drawPage(t, pages), a, uint32(rapid.IntRange(1, 8).Draw(t, "want")))
 	case !th.blocked:
 		n.step(th)
 	default: // the kernel reports a fault again
-		n.m.Fault(w.now, th.page, th.access, th.want)
+		n.m.FaultFor(w.now, th.of, th.page, th.access, th.want)
 		n.run(nil)
 	}
 }

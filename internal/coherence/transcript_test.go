@@ -13,8 +13,8 @@ import (
 
 // TestTranscripts plays the scenarios in testdata. Commands:
 //
-//	job nodes=N [maxrun=N] [hold=1ms] [holdmax=8ms] [untouched]   a fresh job
-//	read|write n=N page=P [want=N]   a thread tries, and faults if it must
+//	job nodes=N [maxrun=N] [hold=1ms] [holdmax=8ms] [untouched] [idle=N]   a fresh job; nothing runs at nodes 0 to N of it
+//	read|write n=N page=P [want=N] [of=N]   a thread tries, and faults if it must
 //	deliver from=A to=B              the oldest message between the two
 //	deliver-all                      everything, until silence
 //	hold|hold-all|forget id=I [page=P n=N] read|write
@@ -56,6 +56,10 @@ func transcriptWorld(t *testing.T, d *datadriven.TestData) *world {
 	if d.HasArg("untouched") {
 		cfg.Untouched = func(vm.Page) (vm.Run, bool) { return vm.Run{}, false }
 	}
+	if idle := -1; d.HasArg("idle") {
+		d.ScanArgs(t, "idle", &idle)
+		cfg.Idle = func(n NodeID) bool { return int(n) <= idle }
+	}
 	return newWorld(nodes, 4, cfg)
 }
 
@@ -86,6 +90,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	runs := []vm.Run{{First: page, N: uint32(n)}}
 	switch d.Cmd {
 	case "read", "write":
+		w.of = NodeID(number(t, d, "of", 0))
 		w.attempt(w.nodes[n], page, map[string]Access{"read": Read, "write": Write}[d.Cmd], uint32(number(t, d, "want", 1)))
 	case "deliver":
 		w.deliver([2]NodeID{NodeID(number(t, d, "from", 0)), NodeID(number(t, d, "to", 0))})

@@ -162,6 +162,7 @@ func (m *Machine) disputed(t *txn) bool {
 
 // pass ends the transactions whose grants home has sent by now.
 func (m *Machine) pass() {
+	m.begin(m.now) // what home has sent may have woken threads
 	ids := m.passed
 	m.passed = m.spare[:0] // of those that start now
 	for _, id := range ids {
@@ -351,7 +352,7 @@ func (m *Machine) pushRun(to NodeID, r vm.Run, want Mode) {
 			continue
 		}
 		run := vm.Run{First: p, N: uint32(min(r.End()-p, vm.Page(m.cfg.MaxRun)))}
-		run.N = m.extent(run, to, want, pl, nil)
+		run.N = m.extent(run, to, to, want, pl, nil)
 		m.stats.Pushed++
 		m.start(txn{by: to, want: want, act: pl.act, src: pl.src, run: run, asked: p, unasked: true})
 		p += vm.Page(run.N)

@@ -14,6 +14,7 @@ import (
 // sequential consistency per location needs to be.
 type world struct {
 	now     time.Duration
+	of      NodeID // what threads that start have
 	nodes   []*node
 	wires   map[[2]NodeID][]packet
 	ref     map[vm.Page]uint64 // last value written
@@ -61,6 +62,7 @@ type thread struct {
 	page    vm.Page
 	access  Access
 	want    uint32
+	of      NodeID // see FaultFor
 	blocked bool
 	busy    bool
 }
@@ -138,7 +140,7 @@ func (w *world) deliver(k [2]NodeID) {
 
 // start gives an idle thread something to do.
 func (n *node) start(t *thread, page vm.Page, a Access, want uint32) {
-	*t = thread{page: page, access: a, want: want, busy: true}
+	*t = thread{page: page, access: a, want: want, of: n.w.of, busy: true}
 	n.step(t)
 }
 
@@ -154,7 +156,7 @@ func (n *node) step(t *thread) {
 	if c == nil || t.access == Write && c.protected {
 		t.blocked = true
 		w.note("n%d faults %v %#x+%d", n.id, t.access, uint64(t.page), t.want)
-		n.m.Fault(w.now, t.page, t.access, t.want)
+		n.m.FaultFor(w.now, t.of, t.page, t.access, t.want)
 		n.run(nil)
 		return
 	}

@@ -64,6 +64,7 @@ type Info struct {
 	Version int          `json:"version"`
 	ID      string       `json:"id"`
 	Name    string       `json:"name"`
+	Family  string       `json:"family,omitempty"` // id of the job it was teleforked from, first of all
 	PID     int          `json:"pid"`
 	Command []string     `json:"command"`
 	State   string       `json:"state"`

@@ -92,11 +92,15 @@ func (c *Context) Result(ret uint64) {
 	c.Regs.Rax, c.Regs.Orig_rax = ret, ^uint64(0)
 }
 
-// Again makes the context that of a thread about to execute call nr: the
-// instruction pointer goes back over the system call instruction (2 bytes).
-func (c *Context) Again(nr uint64) {
-	c.Regs.Rip -= 2
-	c.Regs.Rax, c.Regs.Orig_rax = nr, ^uint64(0)
+// Again makes the context that of a thread about to execute call nr.
+func (c *Context) Again(nr uint64) { CallAgain(&c.Regs, nr) }
+
+// CallAgain makes registers at the exit of a system call those of a thread about to
+// execute call nr there: the instruction pointer goes back over the system call
+// instruction (2 bytes).
+func CallAgain(r *sys.Regs, nr uint64) {
+	r.Rip -= 2
+	r.Rax, r.Orig_rax = nr, ^uint64(0)
 }
 
 // Interrupted makes the context that of a thread in the middle of call nr, which

@@ -10,7 +10,9 @@ import (
 	"testing"
 )
 
-// TestReadCPU compares with what the kernel says, by its own names.
+// TestReadCPU compares with what the kernel says, by its own names. A hypervisor can
+// hide from the kernel what the instruction tells programs (seen of abm): so what the
+// kernel names we must see, and of most the reverse is true as well.
 func TestReadCPU(t *testing.T) {
 	c := ReadCPU()
 	b, err := os.ReadFile("/proc/cpuinfo")
@@ -21,8 +23,9 @@ func TestReadCPU(t *testing.T) {
 	line, _, _ = strings.Cut(line, "\n")
 	known := strings.Fields(line)
 	for _, f := range []string{"fpu", "cx8", "sse2", "ssse3", "sse4_2", "avx", "avx2", "fma", "bmi2", "avx512f", "sha_ni", "rdtscp",
-		"movbe", "popcnt", "aes", "xsavec", "abm", "rdrand", "avx512_bf16", "gfni"} {
-		if slices.Contains(known, f) != slices.Contains(c.Features, f) {
+		"movbe", "popcnt", "aes", "xsavec", "lahf_lm", "abm", "rdrand", "avx512_bf16", "gfni"} {
+		named, seen := slices.Contains(known, f), slices.Contains(c.Features, f)
+		if named && !seen || seen && !named && f != "abm" {
 			t.Errorf("%s: the kernel and we disagree", f)
 		}
 	}

@@ -10,14 +10,6 @@ import (
 
 const (
 	auditArch = 0xc000003e // AUDIT_ARCH_X86_64, linux/audit.h
-	sysShmat  = 30
-	sysShmdt  = 67
-)
-
-// FirstPopcornCall and LastPopcornCall bound Popcorn's own call numbers.
-const (
-	FirstPopcornCall = 900
-	LastPopcornCall  = 903
 )
 
 // restFilter is what a guest has from the start: only the popcorn calls stop.
@@ -35,8 +27,8 @@ func restFilter(numbers []int) ([]bpf.RawInstruction, error) {
 
 // homeFilter is added at home when the first thread leaves. Calls that change
 // mappings other nodes may know go to the supervisor, unless the agent makes
-// them, and so do calls that copy the address space and futex operations that do
-// not wait for pages. None of them is a stop for the tracer: child processes
+// them, and so do calls that copy the address space, futex operations that do
+// not wait for pages and those that install filters. None of them is a stop for the tracer: child processes
 // inherit the filter and have none. The numbers are tested before anything else is loaded: then the kernel
 // caches that the others are allowed (seccomp_cache_prepare, kernel/seccomp.c).
 func homeFilter() ([]bpf.RawInstruction, error) { return homeFilterAsm().assemble() }
@@ -48,13 +40,15 @@ func homeFilterAsm() *filterAsm {
 	f.load(dataNr)
 	f.retIf(bpf.JumpEqual, Doorbell, sys.SECCOMP_RET_USER_NOTIF)
 	for _, nr := range []uint32{sys.SYS_MUNMAP, sys.SYS_MREMAP, sys.SYS_MPROTECT, sys.SYS_PKEY_MPROTECT,
-		sys.SYS_BRK, sys.SYS_REMAP_FILE_PAGES, sysShmat, sysShmdt} {
+		sys.SYS_BRK, sys.SYS_REMAP_FILE_PAGES, sys.SYS_SHMAT, sys.SYS_SHMDT} {
 		f.to("unless agent", bpf.JumpEqual, nr)
 	}
 	f.to("mmap", bpf.JumpEqual, sys.SYS_MMAP)
 	f.to("madvise", bpf.JumpEqual, sys.SYS_MADVISE)
 	f.to("clone", bpf.JumpEqual, sys.SYS_CLONE)
 	f.to("futex", bpf.JumpEqual, sys.SYS_FUTEX)
+	f.to("unless agent", bpf.JumpEqual, sys.SYS_SECCOMP)
+	f.to("prctl", bpf.JumpEqual, sys.SYS_PRCTL)
 	f.retIf(bpf.JumpEqual, sys.SYS_CLONE3, sys.SECCOMP_RET_USER_NOTIF)
 	f.retIf(bpf.JumpEqual, sys.SYS_FORK, sys.SECCOMP_RET_USER_NOTIF)
 	f.ret(sys.SECCOMP_RET_ALLOW)
@@ -65,6 +59,11 @@ func homeFilterAsm() *filterAsm {
 	for _, op := range holdingFutexOps {
 		f.to("unless agent", bpf.JumpEqual, op)
 	}
+	f.ret(sys.SECCOMP_RET_ALLOW)
+
+	f.label("prctl")
+	f.arg(0)
+	f.to("unless agent", bpf.JumpEqual, sys.PR_SET_SECCOMP)
 	f.ret(sys.SECCOMP_RET_ALLOW)
 
 	f.label("clone") // CLONE_VM: a thread or vfork, memory is not copied

@@ -37,7 +37,7 @@ func start(t *testing.T, tr *Tracer, argv ...string) *Process {
 func reap(t *testing.T, p *Process) {
 	t.Helper()
 	p.Kill()
-	for {
+	for sys.Kill(p.PID, 0) == nil { // else its end was collected before, and others' may be long in coming
 		tid, status, _, err := sys.Wait(-1, 0)
 		if err != nil || (tid == p.PID && !status.Stopped()) {
 			break

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"popcorn/internal/sys"
@@ -66,6 +67,31 @@ func statusField(pid, tid int, name string) string {
 		}
 	}
 	return ""
+}
+
+// Filters is how many seccomp filters a thread lives under, 0 when it is gone.
+func (p *Process) Filters(tid int) int {
+	n, _ := strconv.Atoi(statusField(p.PID, tid, "Seccomp_filters"))
+	return n
+}
+
+// Arguments is where the process has the strings of its arguments and environment, as
+// the kernel knows it (proc_pid_stat(5), arg_start to env_end); none when it is gone.
+func (p *Process) Arguments() []vm.Range {
+	const argStart = 48
+	f, err := sys.ReadStat(fmt.Sprintf("/proc/%d/stat", p.PID))
+	if err != nil || len(f) < argStart+4 {
+		return nil
+	}
+	var out []vm.Range
+	for i := argStart; i < argStart+4; i += 2 {
+		start, _ := strconv.ParseUint(f[i], 10, 64)
+		end, _ := strconv.ParseUint(f[i+1], 10, 64)
+		if start < end {
+			out = append(out, vm.Range{Start: vm.Addr(start), End: vm.Addr(end)})
+		}
+	}
+	return out
 }
 
 // Locks tells whether any memory of the process is locked (mlock(2)), which

@@ -85,8 +85,7 @@ func (p *Process) Rewind(tid int, nr uint64) error {
 	if err := sys.GetRegs(tid, &r); err != nil {
 		return fmt.Errorf("read registers of %d: %w", tid, err)
 	}
-	r.Rip -= 2
-	r.Rax, r.Orig_rax = nr, ^uint64(0)
+	CallAgain(&r, nr)
 	if err := sys.SetRegs(tid, &r); err != nil {
 		return fmt.Errorf("write registers of %d: %w", tid, err)
 	}

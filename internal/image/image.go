@@ -156,6 +156,15 @@ type Thread struct {
 	ClearTID   uint64
 	CPUs       []int // it may run on, when it has chosen them
 	TimerSlack uint64
+	Partial    *Partial `json:",omitempty"`
+}
+
+// Partial is a write that its thread has made a part of. Registers are those before the
+// call, which is to write the rest and to return the length of the whole.
+type Partial struct {
+	NR    uint64
+	Args  [6]uint64 // of the whole
+	Moved uint64    // bytes written by then
 }
 
 // Rseq is a thread's registration of restartable sequences.
@@ -187,25 +196,35 @@ type Open struct {
 	Value, Interval uint64
 	Watches         []Watch // of an epoll instance
 	Locks           []Lock
-	Peer            uint64 // names a socket pair
-	Sock            int    // type of a socket
+	// Socket and Peer are the inodes of an end of a socket pair and of the other one,
+	// 0 when that is closed; Kind is SOCK_STREAM or another.
+	Socket, Peer uint64
+	Kind         int
+	Options      []SocketOption
+}
+
+// SocketOption is one of level SOL_SOCKET.
+type SocketOption struct {
+	Name  int
+	Value []byte
 }
 
 // Types of open file descriptions.
 const (
-	Stream    = "stream"
-	Regular   = "file"
-	Directory = "directory"
-	Device    = "device"
-	PipeRead  = "pipe read end"
-	PipeWrite = "pipe write end"
-	PipeBoth  = "pipe"
-	EventFD   = "eventfd"
-	TimerFD   = "timerfd"
-	SignalFD  = "signalfd"
-	Epoll     = "epoll"
-	Memfd     = "memfd"
-	UnixPair  = "socket pair"
+	Stream     = "stream"
+	Regular    = "file"
+	Directory  = "directory"
+	Device     = "device"
+	PipeRead   = "pipe read end"
+	PipeWrite  = "pipe write end"
+	PipeBoth   = "pipe"
+	EventFD    = "eventfd"
+	TimerFD    = "timerfd"
+	SignalFD   = "signalfd"
+	Epoll      = "epoll"
+	SocketPair = "socket of a pair"
+	Memfd      = "memfd"
+	UnixPair   = "socket pair"
 )
 
 // Watch is a descriptor under an epoll instance's eyes.

@@ -93,15 +93,6 @@ func (o *origin) undistribute() {
 	o.loosen(all...)
 }
 
-// askTidAddress learns, at the first opportunity, where the kernel clears the id
-// of a thread whose making was not seen.
-func (o *origin) askTidAddress(t *thread) {
-	if t.unasked && t.callable() {
-		t.unasked = false
-		o.learnTidAddress(t)
-	}
-}
-
 // detach brings everything home and lets the program go; done is told when it
 // runs on alone, or why it does not.
 func (o *origin) detach(done func(error)) {
@@ -201,8 +192,6 @@ func (o *origin) takeBack() error {
 func (o *origin) clearOfCalls() (one *thread, err error) {
 	for _, t := range o.threads {
 		switch {
-		case t.bears != 0: // it would be lost, or lose its siginfo, by calls made meanwhile
-			return nil, errNotNow
 		case t.where == homeIn && !o.takeCallBack(t):
 			return nil, errNotNow
 		case t.callable():
@@ -252,6 +241,7 @@ func (o *origin) released(t *thread, sig sys.Signal) bool {
 	if !o.letting {
 		return false
 	}
+	o.settleCut(t)
 	if err := sys.Detach(t.tid, sig); err != nil && !errors.Is(err, sys.ESRCH) {
 		o.logf("let go of thread %d: %v", t.tid, err)
 	}

@@ -12,8 +12,10 @@ import (
 	"popcorn/internal/sys"
 )
 
-// serve opens the job's control socket.
+// serve opens the job's control socket once the program, which has not run yet under
+// us, is made.
 func (o *origin) serve() (err error) {
+	o.filters = o.proc.Filters(o.proc.PID)
 	entry := control.Entry{ID: o.cfg.Job[:8], Name: o.cfg.Spec.Name, PID: o.proc.PID, Started: o.started}
 	if o.server, err = control.Serve(context.Background(), entry, (*backend)(o)); err != nil {
 		return fmt.Errorf("open control socket: %w", err)
@@ -57,7 +59,7 @@ func (b *backend) Info(ctx context.Context) (control.Info, error) {
 }
 
 func (o *origin) info() control.Info {
-	info := control.Info{Version: 1, ID: o.cfg.Job[:8], Name: o.cfg.Spec.Name, PID: o.proc.PID,
+	info := control.Info{Version: 1, ID: o.cfg.Job[:8], Name: o.cfg.Spec.Name, Family: o.cfg.Spec.Family, PID: o.proc.PID,
 		Command: o.cfg.Spec.Argv, Started: o.started, State: control.StateRunning}
 	switch {
 	case o.ended:
@@ -188,8 +190,10 @@ type threadDetail struct {
 
 func (b *backend) Inspect(ctx context.Context) (json.RawMessage, error) {
 	return ask(ctx, b, func(o *origin, reply func(json.RawMessage, error)) {
-		doc, err := json.Marshal(o.inspect())
-		reply(doc, err)
+		o.gatherStats(func() {
+			doc, err := json.Marshal(o.inspect())
+			reply(doc, err)
+		})
 	})
 }
 

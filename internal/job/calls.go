@@ -3,8 +3,6 @@ package job
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -30,7 +28,7 @@ func (o *origin) notified(events uint32) {
 	if err != nil {
 		return // ENOENT: the caller died before we looked
 	}
-	if n.Nr == guest.Doorbell {
+	if n.Nr == guest.Doorbell && o.threads[n.PID] != nil { // else it is for a child's supervisor, and to fail here
 		o.doorbell(n)
 		o.answer(n.ID, 0) // after what its node waits for has left
 		return
@@ -75,9 +73,10 @@ func (o *origin) post(t *thread, c *call) {
 // callEnded takes the result of t's call to wherever t is.
 func (o *origin) callEnded(t *thread, ret uint64) {
 	c := t.call
-	if o.callAgain(t, c, ret) {
+	if o.callAgain(t, c, ret) || o.callRest(t, c, ret) {
 		return
 	}
+	ret = c.total(ret)
 	if c.hold != 0 {
 		o.release(c.hold)
 		c.hold = 0
@@ -191,12 +190,8 @@ func (o *origin) onceBlocked(t *thread, left int, f func()) {
 
 // busy tells whether a thread runs or waits for a processor (proc(5)).
 func busy(pid, tid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
-	if err != nil {
-		return false
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	return strings.HasPrefix(rest, "R")
+	f, err := sys.ReadStat(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	return err == nil && f[3] == "R"
 }
 
 // postHolding makes a call with pages held at home, at least until it blocks.

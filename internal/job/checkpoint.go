@@ -34,6 +34,7 @@ type saving struct {
 	stood   time.Duration // how long they were
 	held    bool          // the pages are, by hold
 	hold    uint64
+	by      *byItself    // who in the program wants it, nil for somebody outside
 	before  *carry.Draft // while the program ran
 	draft   *carry.Draft
 	memory  *carry.Memory
@@ -53,10 +54,10 @@ const (
 )
 
 func (b *backend) Checkpoint(ctx context.Context, r control.Checkpoint) (control.Checkpointed, error) {
-	return ask(ctx, b, func(o *origin, reply func(control.Checkpointed, error)) { o.checkpoint(ctx, r, reply) })
+	return ask(ctx, b, func(o *origin, reply func(control.Checkpointed, error)) { o.checkpoint(ctx, r, nil, reply) })
 }
 
-func (o *origin) checkpoint(ctx context.Context, r control.Checkpoint, reply func(control.Checkpointed, error)) {
+func (o *origin) checkpoint(ctx context.Context, r control.Checkpoint, by *byItself, reply func(control.Checkpointed, error)) {
 	none := control.Checkpointed{Version: 1}
 	switch {
 	case o.ended:
@@ -83,25 +84,17 @@ func (o *origin) checkpoint(ctx context.Context, r control.Checkpoint, reply fun
 		reply(none, nil)
 		return
 	}
-	s := &saving{o: o, want: r, before: d, reply: reply, began: sys.Monotonic(), places: map[*thread]coherence.NodeID{}}
+	s := &saving{o: o, want: r, by: by, before: d, reply: reply, began: sys.Monotonic(), places: map[*thread]coherence.NodeID{}}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	o.saving = s
 	s.gather()
 }
 
 // subject is the program as package carry wants it, its first thread first.
-func (o *origin) subject(contexts map[*thread]*guest.Context) carry.Subject {
-	s := carry.Subject{Proc: o.proc, Run: o.cfg.RunPID, Filters: 1, Distributed: o.distributed}
-	if o.listener >= 0 {
-		s.Filters++
-	}
+func (o *origin) subject(states map[*thread]resumption) carry.Subject {
+	s := carry.Subject{Proc: o.proc, Run: o.cfg.RunPID, Filters: o.ownFilters(), Distributed: o.distributed}
 	for _, t := range o.threads {
-		st := carry.Stopped{TID: t.tid, ClearTID: uint64(t.cleartid), Context: contexts[t], Wait: t.wait, WaitAt: t.waitAt}
-		if t.bears != 0 {
-			if info, err := sys.GetSigInfo(t.tid); err == nil {
-				st.Held = &info
-			}
-		}
+		st := carry.Stopped{TID: t.tid, ClearTID: uint64(t.cleartid), Context: states[t].ctx, Partial: states[t].partial, Wait: t.wait, WaitAt: t.waitAt}
 		if t.tid == o.proc.PID {
 			s.Threads = append([]carry.Stopped{st}, s.Threads...)
 		} else {
@@ -118,7 +111,7 @@ func (s *saving) gather() {
 	}
 	var away []*thread
 	for _, t := range s.o.threads {
-		if t.node != coherence.Home || t.place != coherence.Home {
+		if !s.by.is(t) && (t.node != coherence.Home || t.place != coherence.Home) {
 			if _, known := s.places[t]; !known {
 				s.places[t] = t.place
 			}
@@ -158,7 +151,9 @@ func (s *saving) stop(done func()) {
 		s.capture()
 		return
 	}
-	s.o.pager.HoldAll(coherence.Read, func(id uint64) {
+	// To be written, too: the kernel notes the processor in a thread's rseq area whenever
+	// it lets one run on, and would wait there for us while we wait for an injected call.
+	s.o.pager.HoldAll(coherence.Write, func(id uint64) {
 		s.o.loop.post(func() {
 			s.held, s.hold = true, id
 			if s.over {
@@ -180,7 +175,9 @@ func (s *saving) restless() string {
 			return fmt.Sprintf("thread %d is ending", t.tid)
 		case t.group:
 			return "the program is paused"
-		case !t.callable(), t.busy(), t.landing != nil, t.single, t.execing, t.call != nil && t.call.byButler:
+		case t.bears != 0:
+			return fmt.Sprintf("thread %d is about to take a signal", t.tid)
+		case !t.callable(), t.busy() && !s.by.is(t), t.landing != nil, t.single, t.execing, t.call != nil && t.call.byButler:
 			return fmt.Sprintf("thread %d is in the middle of a call", t.tid)
 		}
 	}
@@ -251,15 +248,24 @@ func (o *obstacles) Error() string {
 }
 
 func (s *saving) take() (err error) {
-	contexts := map[*thread]*guest.Context{}
+	states := map[*thread]resumption{}
 	for _, t := range s.o.threads {
-		if t.where == homeIn {
-			if contexts[t], err = s.o.resumesWith(t); err != nil {
-				return err
-			}
+		var r resumption
+		switch {
+		case s.by.is(t):
+			r.ctx = s.by.restored()
+		case t.where == homeIn:
+			r.ctx, r.partial, err = s.o.resumesWith(t)
+		case t.cut != nil:
+			r.ctx, r.partial, err = t.cut.saved(t)
 		}
+		if err != nil {
+			return err
+		}
+		states[t] = r
 	}
-	subject := s.o.subject(contexts)
+	subject := s.o.subject(states)
+	subject.Still = true
 	subject.Before = s.before
 	if s.draft, err = carry.Look(subject); err != nil {
 		return err
@@ -277,30 +283,52 @@ func (s *saving) take() (err error) {
 	return errors.Join(err, s.draft.Tidy())
 }
 
+// resumption is what a thread goes on with once it is restored: by default what its
+// registers are now.
+type resumption struct {
+	ctx     *guest.Context
+	partial *image.Partial
+}
+
 // resumesWith is the user state of a thread that is home while its shadow still
 // makes its call, as if the thread itself were in that call.
-func (o *origin) resumesWith(t *thread) (*guest.Context, error) {
+func (o *origin) resumesWith(t *thread) (*guest.Context, *image.Partial, error) {
 	var r sys.Regs
 	if err := sys.GetRegs(t.tid, &r); err != nil {
-		return nil, fmt.Errorf("read registers of %d: %w", t.tid, err)
+		return nil, nil, fmt.Errorf("read registers of %d: %w", t.tid, err)
 	}
 	ctx, c := t.ctx.Clone(), t.call
-	state, ret := guest.Shadow(&r)
 	switch {
 	case c == nil:
+		return ctx, nil, nil
 	case c.done && c.interrupted:
 		ctx.Interrupted(c.nr, c.ret)
+		return ctx, nil, nil
 	case c.done:
 		ctx.Result(c.ret)
-	case state == guest.ShadowCalled:
-		ctx.Result(ret)
+		return ctx, nil, nil
+	}
+	state, ret := guest.Shadow(&r)
+	moved := c.moved
+	if (state == guest.ShadowCalled || state == guest.ShadowCalling && !restarting(&r)) && !c.madeAnew(ret) {
+		if !o.endedShort(t, c, ret) {
+			ctx.Result(c.total(ret))
+			return ctx, nil, nil
+		}
+		moved += ret
+	}
+	switch {
+	case moved > 0:
+		p := &image.Partial{NR: c.nr, Args: callArgs(&ctx.Regs), Moved: moved}
+		ctx.Again(c.nr)
+		return ctx, p, nil
 	case c.begun: // ctx is that of the interrupted call
 	case state == guest.ShadowCalling && restarting(&r):
 		ctx.Interrupted(c.nr, ret)
 	default:
 		ctx.Again(c.nr)
 	}
-	return ctx, nil
+	return ctx, nil, nil
 }
 
 // goBack sends the threads where they were.

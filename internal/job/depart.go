@@ -58,6 +58,7 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 	}
 	o.releaseFork(t) // it stands before its call, which it will make there
 	t.futex = nil
+	o.settleCut(t)
 	if o.signalsFirst(t) {
 		return
 	}
@@ -93,12 +94,7 @@ func (o *origin) depart(t *thread, n coherence.NodeID) {
 // finds its handler run when the call returns (test/guests/sig_queue.c). What
 // waits for the process another thread may take, so t is looked for again.
 func (o *origin) signalsFirst(t *thread) bool {
-	pending, err := sys.Pending(t.tid)
-	if err != nil || pending == 0 {
-		return false
-	}
-	mask, err := sys.GetSigMask(t.tid)
-	if err != nil || pending&^mask == 0 {
+	if !o.aboutToHandle(t) {
 		return false
 	}
 	t.errand = true
@@ -107,24 +103,42 @@ func (o *origin) signalsFirst(t *thread) bool {
 	return true
 }
 
-// withoutRseq ends t's restartable sequences, then calls f. The kernel writes to
-// their area in the course of that call, and would wait for a page that is away
-// while this loop waits for the call: so the area is held at home.
+// aboutToHandle tells whether a signal waits for the stopped thread that it lets in.
+// In a call that waits under a mask of its own (ppoll(2)) that one counts, which
+// ptrace does not tell.
+func (o *origin) aboutToHandle(t *thread) bool {
+	pending, err := sys.Pending(t.tid)
+	return err == nil && pending != 0 && pending&^o.signalSets(t)["SigBlk"] != 0
+}
+
+// withoutRseq ends t's restartable sequences, then calls f.
 func (o *origin) withoutRseq(t *thread, f func(error)) {
+	o.withRseqArea(t, func(c sys.RseqConfig) {
+		switch {
+		case c.Ptr == 0:
+			f(nil)
+		case t.where == leaving && t.stopped:
+			t.rseq = c
+			f(o.proc.DropRseq(t.tid, c))
+		}
+	})
+}
+
+// withRseqArea calls f, which makes calls through t. The kernel writes to the area of
+// t's restartable sequences before it lets t run on, and would wait for a page that is
+// away while this loop waits for the call: so it is held at home. c.Ptr is 0 where there
+// is none.
+func (o *origin) withRseqArea(t *thread, f func(c sys.RseqConfig)) {
 	c, err := sys.GetRseq(t.tid)
-	if err != nil || c.Ptr == 0 {
-		f(nil) // an old kernel, or nothing registered
+	if err != nil || c.Ptr == 0 || !o.distributed {
+		f(sys.RseqConfig{}) // an old kernel, or nothing registered
 		return
 	}
 	area := vm.Range{Start: vm.Addr(c.Ptr), End: vm.Addr(c.Ptr) + vm.Addr(c.Size)}.Pages()
 	o.pager.Hold([]run{area}, coherence.Write, func(id uint64) {
 		o.loop.post(func() { o.release(id) })
-		if t.where != leaving || !t.stopped {
-			return
-		}
 		o.populate([]run{area})
-		t.rseq = c
-		f(o.proc.DropRseq(t.tid, c))
+		f(c)
 	})
 }
 
@@ -167,7 +181,7 @@ func rootCause(err error) string {
 // canLeave tells whether nothing is left to do before the stopped thread t
 // goes to node n; it then has its slot.
 func (o *origin) canLeave(t *thread, n coherence.NodeID) bool {
-	if st := o.nodes[n]; !o.distributed || st == nil || !st.joined || st.draining || o.takeSlot(t) != nil {
+	if st := o.nodes[n]; !o.distributed || t.sandboxed || st == nil || !st.joined || st.draining || o.takeSlot(t) != nil {
 		return false
 	}
 	c, err := sys.GetRseq(t.tid)
@@ -205,6 +219,10 @@ func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error
 		return err
 	}
 	c := interruptedCall(&ctx.Regs)
+	if c != nil && c.neverInterrupted() { // it begins anew anyway, where mappings are watched
+		ctx.Again(c.nr)
+		c = nil
+	}
 	if c != nil && c.nr != sysRestart && syscalls.LookupCall(int(c.nr), c.args).Class == syscalls.GoHome {
 		// No shadow can make it: the thread begins it again, there. The mask under
 		// which it waited is still in force: a signal that this lets in would come
@@ -215,11 +233,14 @@ func (o *origin) sendAs(t *thread, n coherence.NodeID, ctx *guest.Context) error
 		ctx.Again(c.nr)
 		c = nil
 	}
+	if c == nil {
+		c = o.shortWrite(t, &ctx.Regs)
+	}
 	if err := o.proc.Park(t.tid, t.slot, ctx.Regs); err != nil {
 		return err
 	}
 	t.errand, t.refused, t.steps = false, nil, 0
-	t.node, t.place = n, n
+	t.node, t.place, t.left = n, n, sys.Monotonic()
 	if c != nil {
 		c.begun = true
 		t.ctx = ctx

@@ -1,10 +1,8 @@
 package job
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/control"
@@ -24,6 +22,8 @@ func (o *origin) prepared(n coherence.NodeID, t *thread, f func(error)) {
 		f(fmt.Errorf("node %d: %w", n, control.ErrNoSuchNode))
 	case o.closed(n) != nil:
 		f(o.closed(n))
+	case t.sandboxed:
+		f(o.mayMove(t))
 	case !o.distributed:
 		o.distribute(t, func(err error) {
 			if err != nil {
@@ -45,23 +45,30 @@ func (o *origin) distribute(t *thread, f func(error)) {
 	if o.starting {
 		return
 	}
-	if o.cannot != nil {
+	err := o.cannot
+	if err == nil {
+		err = o.allMayMove() // before they are stopped
+	}
+	if err != nil {
 		o.waiting = nil
-		f(o.cannot)
+		f(err)
 		return
 	}
 	o.starting = true
 	o.stopWorld(func() {
-		err := o.distributeNow(t)
-		if err != nil && o.attached() {
-			o.undistribute()
+		err := o.allMayMove() // and now that they can do nothing about it any more
+		if err == nil {
+			err = o.distributeNow(t)
+			if err != nil && o.attached() {
+				o.undistribute()
+			}
 		}
 		o.starting = false
 		o.distributed = err == nil
 		if err != nil {
 			o.logf("distribute: %v", err)
 			err = fmt.Errorf("prepare program for having threads away: %w", err)
-			if !o.attached() && !errors.Is(err, control.ErrNoSuchThread) && !errors.Is(err, sys.ESRCH) {
+			if !o.attached() && !errors.Is(err, errSandboxed) && !errors.Is(err, control.ErrNoSuchThread) && !errors.Is(err, sys.ESRCH) {
 				o.cannot = err // half of it is there: the next try would fail for that
 			}
 		}
@@ -101,7 +108,10 @@ func (o *origin) distributeNow(t *thread) error {
 		main.unasked = true
 	}
 	for _, t := range o.threads {
-		o.askTidAddress(t)
+		if t.unasked && t.callable() {
+			t.unasked = false
+			o.learnTidAddress(t)
+		}
 	}
 	if err := o.proc.AnonymizeAll(); err != nil {
 		return err
@@ -110,31 +120,8 @@ func (o *origin) distributeNow(t *thread) error {
 		return err
 	}
 	o.mem = pager.NewHome(o.proc, h.UFFD)
-	return o.newPager(o.mem, h.UFFD, o.mem.Untouched, o.idle, func(p page) { o.unmappedAtHome(p) })
-}
-
-// idle tells whether nothing of the program runs at node n, so far as can be
-// told without asking there.
-func (o *origin) idle(n coherence.NodeID) bool {
-	for _, t := range o.threads {
-		if t.node != n {
-			continue
-		}
-		if n != coherence.Home && (t.where == away || t.where == recalled) {
-			return false
-		}
-		if n == coherence.Home && !t.stopped && o.runs(t) {
-			return false
-		}
-	}
-	return true
-}
-
-// runs tells whether a thread at home is on a processor or waits for one: then
-// its kernel names no system call it is in (proc(5), /proc/PID/syscall).
-func (o *origin) runs(t *thread) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/syscall", o.proc.PID, t.tid))
-	return err == nil && bytes.HasPrefix(b, []byte("running"))
+	o.served = map[*thread]served{}
+	return o.newPager(o.mem, h.UFFD, homeKnows{o.mem.Untouched, o.idle, o.caller}, func(p page) { o.unmappedAtHome(p) })
 }
 
 // usable is t or, when it has ended meanwhile, another thread that stands

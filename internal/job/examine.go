@@ -20,13 +20,22 @@ import (
 // done to it; nil when nothing speaks against it. Errors are control.ErrRefused,
 // or control.ErrNoSuchJob when there is no such process.
 func Examine(pid int) error {
+	return examine(pid, notAProcess, ourOwn, tracedAlready, otherUser, otherNamespace, otherCode, filtered, ignoresTraps,
+		holdsKernelObjects, noFaults, agentInTheWay)
+}
+
+// examineFoster is Examine for the child of a job, which lives under filters of ours
+// and has its parent's agent.
+func examineFoster(pid int) error {
+	return examine(pid, tracedAlready, otherUser, ignoresTraps, holdsKernelObjects, noFaults)
+}
+
+func examine(pid int, all ...func(int, map[string]string) string) error {
 	status, err := readStatus(pid)
 	if err != nil {
 		return fmt.Errorf("process %d: %w: %w", pid, control.ErrNoSuchJob, err)
 	}
-	for _, why := range []func(int, map[string]string) string{
-		notAProcess, ourOwn, tracedAlready, otherUser, otherNamespace, otherCode, filtered, ignoresTraps, holdsKernelObjects, noFaults, agentInTheWay,
-	} {
+	for _, why := range all {
 		if reason := why(pid, status); reason != "" {
 			return fmt.Errorf("process %d (%s): %s: %w", pid, status["Name"], reason, control.ErrRefused)
 		}

@@ -22,10 +22,7 @@ func refused(t *testing.T, pid int, says string) {
 func TestExamine(t *testing.T) {
 	runtime.LockOSThread() // it traces
 	defer runtime.UnlockOSThread()
-	pid, err := sys.Spawn("/bin/sleep", sys.SpawnAttr{Argv: []string{"sleep", "600"}, Env: os.Environ()})
-	if err != nil {
-		t.Skip(err)
-	}
+	pid := spawnEcho(t)
 	if err := Examine(pid); err != nil && !strings.Contains(err.Error(), "may not use userfaultfd") {
 		t.Errorf("an ordinary process: %v", err)
 	}
@@ -43,6 +40,32 @@ func TestExamine(t *testing.T) {
 	if err := Examine(pid); !errors.Is(err, control.ErrNoSuchJob) {
 		t.Errorf("nobody: %v", err)
 	}
+}
+
+// spawnEcho starts a program and returns when it runs: until shortly after Spawn its
+// exec is under way, and it has no memory to look at.
+func spawnEcho(t *testing.T) int {
+	t.Helper()
+	in, toIn, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromOut, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); toIn.Close(); fromOut.Close(); out.Close() })
+	pid, err := sys.Spawn("/bin/cat", sys.SpawnAttr{Argv: []string{"cat"}, Env: os.Environ(), Files: []int{int(in.Fd()), int(out.Fd())}})
+	if err != nil {
+		t.Skip(err)
+	}
+	if _, err := toIn.WriteString("x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fromOut.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 func mustPidfd(t *testing.T, pid int) int {

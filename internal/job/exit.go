@@ -1,10 +1,8 @@
 package job
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -99,11 +97,11 @@ func isZombie(pid int) bool {
 
 // firstThreadState is the letter of proc_pid_stat(5), 0 for no such process.
 func firstThreadState(pid int) byte {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if i := bytes.LastIndex(b, []byte(") ")); i >= 0 && i+2 < len(b) { // the name may hold anything
-		return b[i+2]
+	f, err := sys.ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
 	}
-	return 0
+	return f[3][0]
 }
 
 // resume0 lets a dying thread go on to its end.

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"popcorn/internal/coherence"
+	"popcorn/internal/guest"
 	"popcorn/internal/sys"
 	"popcorn/internal/vm"
 	"popcorn/internal/wire"
@@ -26,6 +27,9 @@ func (o *origin) cloned(t *thread) {
 	}
 	n := o.newThread(child, o.placeFor(t))
 	n.cleartid = o.clearedAt(t)
+	if t.sandboxed {
+		n.sandboxed, n.place = true, coherence.Home
+	}
 	if _, stopped := o.early[child]; stopped {
 		delete(o.early, child)
 		n.stopped, n.born = true, true
@@ -105,11 +109,14 @@ func (o *origin) bear(t *thread) {
 }
 
 // forked handles a new process.
-func (o *origin) forked(t *thread) {
+func (o *origin) forked(t *thread, status sys.WaitStatus) {
 	id, err := sys.EventMsg(t.tid)
 	if err != nil {
 		o.resume(t, 0)
 		return
+	}
+	if vfork := sys.StopEvent(status) == sys.EVENT_VFORK; !vfork {
+		o.forkedAway(t, int(id))
 	}
 	o.childMade(t, int(id))
 }
@@ -154,8 +161,7 @@ func again(tid int, nr uint64) bool {
 	if sys.GetRegs(tid, &r) != nil || r.Orig_rax != nr || int64(r.Rax) != restartNoIntr {
 		return false
 	}
-	r.Rip -= 2
-	r.Rax, r.Orig_rax = nr, ^uint64(0)
+	guest.CallAgain(&r, nr)
 	return sys.SetRegs(tid, &r) == nil
 }
 
@@ -202,17 +208,36 @@ func (o *origin) stepped(t *thread) {
 	}
 	if at.Entry {
 		t.inside = true
+		o.enterCut(t, at.Nr)
 		if !o.catch(t, at) {
 			o.stepOn(t)
 		}
 		return
 	}
+	if !t.unasked || !o.distributed || !t.callable() {
+		o.behindCall(t)
+		return
+	}
+	t.unasked = false
+	o.withRseqArea(t, func(sys.RseqConfig) {
+		if !t.callable() || t.where != atHome { // it has been sent on meanwhile
+			t.unasked = true
+			return
+		}
+		o.learnTidAddress(t)
+		o.behindCall(t)
+	})
+}
+
+// behindCall goes on with t, which stands at the exit of a system call.
+func (o *origin) behindCall(t *thread) {
 	var r sys.Regs
 	if err := sys.GetRegs(t.tid, &r); err != nil {
 		return
 	}
-	o.askTidAddress(t)
 	o.releaseFork(t)
+	o.teleforkMade(t, &r)
+	o.leaveCut(t)
 	if t.futex != nil {
 		o.futexDone(t, &r)
 		return
@@ -255,8 +280,7 @@ func (o *origin) futexDone(t *thread, r *sys.Regs) {
 	if int64(r.Rax) == -int64(sys.EFAULT) && t.futexTries < maxTries {
 		t.futexTries++
 		t.futex = runs
-		r.Rip -= 2
-		r.Rax, r.Orig_rax = sys.SYS_FUTEX, ^uint64(0)
+		guest.CallAgain(r, sys.SYS_FUTEX)
 		sys.SetRegs(t.tid, r)
 		o.stepOn(t)
 		return

@@ -156,6 +156,16 @@ func (l *links) together(n coherence.NodeID, f func()) {
 	l.watch(c)
 }
 
+// absent is that a node of the job has not connected, as err shows.
+func (l *links) absent(s *Spec, err error) error {
+	for n := range s.Nodes {
+		if n != int(l.me.Node) && l.peers[coherence.NodeID(n)] == nil {
+			return &lostError{n, fmt.Errorf("wait for %s: %w", s.nodeTitle(n), err)}
+		}
+	}
+	return err
+}
+
 // giveUp ends the connection to a node that is lost.
 func (l *links) giveUp(n coherence.NodeID, why error) {
 	c := l.peers[n]

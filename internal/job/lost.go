@@ -7,6 +7,16 @@ import (
 	"popcorn/internal/wire"
 )
 
+// lostError ends a job that had something at a node which is lost.
+type lostError struct {
+	node int
+	why  error
+}
+
+func (e *lostError) Error() string { return e.why.Error() }
+
+func (e *lostError) Unwrap() error { return e.why }
+
 // peerLost implements role.
 func (o *origin) peerLost(n coherence.NodeID, err error) { o.nodeLost(n, err) }
 
@@ -18,7 +28,7 @@ func (o *origin) nodeLost(n coherence.NodeID, why error) {
 	}
 	st.failed = fmt.Errorf("%s is lost: %w", o.cfg.Spec.nodeTitle(int(n)), why)
 	if what := o.losses(n); what != "" {
-		o.fail(fmt.Errorf("%w; %s; the program was ended", st.failed, what))
+		o.fail(&lostError{int(n), fmt.Errorf("%w; %s; the program was ended", st.failed, what)})
 		return
 	}
 	o.doWithout(n)

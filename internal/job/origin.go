@@ -24,8 +24,9 @@ type origin struct {
 	butler   int // thread that makes address-space calls, 0 none
 	holder   int // thread that keeps descriptors, 0 none
 	threads  map[int]*thread
-	early    map[int]sys.WaitStatus // stops of threads not announced yet
-	children map[int]bool           // processes to be let go at their first stop
+	early    map[int]sys.WaitStatus   // stops of threads not announced yet
+	children map[int]bool             // processes to be let go at their first stop
+	fosters  map[int]coherence.NodeID // those of them that become jobs, with their nodes
 	mem      *pager.Home
 	uffd     *sys.UFFD
 	vdso     vm.Range // of the program
@@ -34,14 +35,18 @@ type origin struct {
 	itsClocks bool
 	listener  int
 	nodes     map[coherence.NodeID]*nodeState
+	// served is calls for other nodes' threads that have waited for a page, lately.
+	served map[*thread]served
 	// distributed: this program's memory is under our hand.
 	distributed bool
+	filters     int   // that the program was started under, ours among them
 	starting    bool  // distribution is under way
 	cannot      error // why it cannot be distributed, once tried
 	waiting     []func(error)
 	world       *worldStop
 	nextWorlds  []func(done func())
 	saving      *saving // a checkpoint under way
+	unsaved     bool    // the job was not saved the last time it was to be, and a person told
 	nextSpread  int
 	stoppedJob  bool
 	ended       bool
@@ -80,7 +85,7 @@ type nodeState struct {
 
 func newOrigin(s *supervisor) *origin {
 	o := &origin{supervisor: s, threads: map[int]*thread{}, early: map[int]sys.WaitStatus{},
-		children: map[int]bool{}, listener: -1, nodes: map[coherence.NodeID]*nodeState{}, started: time.Now(),
+		children: map[int]bool{}, fosters: map[int]coherence.NodeID{}, listener: -1, nodes: map[coherence.NodeID]*nodeState{}, started: time.Now(),
 		stats: newStats()}
 	for n := range s.peers {
 		o.nodes[n] = &nodeState{}
@@ -95,6 +100,9 @@ func (o *origin) start() (err error) {
 	}
 	if spec.Image != "" {
 		return o.restore()
+	}
+	if spec.Foster != nil {
+		return o.startFoster()
 	}
 	if o.attached() {
 		return o.startAttached()
@@ -131,6 +139,7 @@ func (o *origin) start() (err error) {
 		return err
 	}
 	o.report(fromSupervisor{PID: o.proc.PID})
+	o.saveRegularly()
 	t := o.newThread(o.proc.PID, coherence.NodeID(max(spec.On, 0)))
 	t.stopped, t.born, t.execing = true, true, true
 	o.afterExec(t)
@@ -185,6 +194,9 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 		return
 	}
 	t.bears = sig
+	if sig != 0 {
+		o.settleCut(t) // a handler may make calls of its own
+	}
 	if o.putOff(t, func() { o.resume(t, sig) }) || o.released(t, sig) {
 		return
 	}
@@ -203,7 +215,8 @@ func (o *origin) resume(t *thread, sig sys.Signal) {
 		// a step beyond it would be dangerous, see mayStep.
 		t.single = true
 		err = sys.SingleStep(t.tid, sig)
-	case t.errand || t.forkHold != 0 || t.execing || o.catches(t):
+	case t.errand || t.forkHold != 0 || t.execing || t.cut != nil || o.catches(t) ||
+		t.telefork != nil && t.telefork.byCall:
 		err = sys.SyscallStep(t.tid, sig)
 	default:
 		err = sys.Cont(t.tid, sig)
@@ -253,6 +266,7 @@ func (o *origin) stranger(e guest.Event) {
 	case !e.Status.Stopped():
 		delete(o.early, e.TID)
 		delete(o.children, e.TID)
+		delete(o.fosters, e.TID)
 		if e.TID == o.proc.PID {
 			o.programEnded(e)
 		}
@@ -285,6 +299,10 @@ func (o *origin) servantEvent(e guest.Event) {
 // it inherited, whose notifications are answered for as long as it lives.
 func (o *origin) letGo(pid int) {
 	delete(o.children, pid)
+	if _, away := o.fosters[pid]; away {
+		o.foster(pid)
+		return
+	}
 	if err := sys.Detach(pid, 0); err != nil && !errors.Is(err, sys.ESRCH) {
 		o.logf("let go of child %d: %v", pid, err)
 	}
@@ -300,7 +318,7 @@ func (o *origin) threadStopped(t *thread, status sys.WaitStatus) {
 	case sys.EVENT_CLONE:
 		o.cloned(t)
 	case sys.EVENT_FORK, sys.EVENT_VFORK:
-		o.forked(t)
+		o.forked(t, status)
 	case sys.EVENT_EXEC:
 		o.execed(t)
 	case sys.EVENT_EXIT:
@@ -355,7 +373,9 @@ func (o *origin) interrupted(t *thread, status sys.WaitStatus) {
 	}
 	if len(t.onStop) == 0 {
 		if o.world != nil {
-			o.mendInterrupted(t)
+			if !o.mendInterrupted(t) {
+				o.mendShort(t)
+			}
 		}
 		o.resume(t, 0)
 		return
@@ -394,6 +414,7 @@ func (o *origin) threadGone(t *thread, e guest.Event) {
 	}
 	t.onStop = nil
 	delete(o.threads, t.tid)
+	delete(o.served, t)
 	if t.tid == o.proc.PID {
 		o.programEnded(e)
 		return
@@ -437,6 +458,7 @@ func (o *origin) finishJob() {
 	if o.saving.delays(o.finishJob) {
 		return
 	}
+	o.awaitChildren()
 	for _, f := range o.ending {
 		f(o.code, nil)
 	}

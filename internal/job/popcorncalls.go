@@ -16,7 +16,7 @@ const maxNodes = 32
 
 // popcornTrap handles a popcorn call made at home: it is skipped and answered.
 func (o *origin) popcornTrap(t *thread, nr int, r *sys.Regs) {
-	if o.leavesAtOnce(t, nr, r) {
+	if o.leavesAtOnce(t, nr, r) || o.forksAway(t, nr, r) {
 		return
 	}
 	if err := o.proc.Skip(t.tid, 0); err != nil {
@@ -68,6 +68,10 @@ func (o *origin) popcornCall(t *thread, nr int, ctx *guest.Context, from coheren
 		o.migrateCall(t, ctx, int(int32(a[0])), a[1], from)
 	case syscalls.ProposeMigration:
 		back(o.propose(t, int(int32(a[0])), int(int32(a[1]))))
+	case syscalls.Telefork:
+		back(o.teleforkCall(t, int(int32(a[0])), a[1]))
+	case syscalls.Checkpoint:
+		o.checkpointCall(t, ctx, vm.Addr(a[0]), from)
 	case syscalls.GetThreadStatus:
 		o.threadStatus(t, vm.Addr(a[0]), from, back)
 	case syscalls.GetNodeInfo:

@@ -53,6 +53,12 @@ type fromSupervisor struct {
 	Detached bool `json:"detached,omitempty"`
 	// Notice is for the person at the terminal.
 	Notice string `json:"notice,omitempty"`
+	// Lost is the node whose loss Error tells of.
+	Lost int `json:"lost,omitempty"`
+	// Saved: the job's own checkpoint was written.
+	Saved bool `json:"saved,omitempty"`
+	// Foster is a child that becomes a job of its own.
+	Foster *Foster `json:"foster,omitempty"`
 	// Refused: Error is a refusal, and nothing was done.
 	Refused bool `json:"refused,omitempty"`
 	// Error is why the job failed.

@@ -205,7 +205,7 @@ func (r *remote) startStub(origin guest.Machine, ms []vm.Mapping) (err error) {
 	r.guest.Store(int32(r.stub.Pidfd))
 	r.report(fromSupervisor{Keep: true}, r.stub.Pidfd, r.stub.UFFD.FD(), r.stub.Listener)
 	r.memory = pager.NewAway(r.stub.Memory, r.stub.UFFD, r.mapped.Find)
-	if err := r.newPager(r.memory, r.stub.UFFD, nil, nil, r.unmappedPage); err != nil {
+	if err := r.newPager(r.memory, r.stub.UFFD, homeKnows{}, r.unmappedPage); err != nil {
 		return err
 	}
 	if err := r.loop.add(r.stub.Listener, r.notified); err != nil {

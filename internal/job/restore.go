@@ -19,6 +19,11 @@ func (o *origin) restore() error {
 		return err
 	}
 	defer src.Close()
+	if o.cfg.Spec.PutBack != "" {
+		if err := o.putBack(src); err != nil {
+			return err
+		}
+	}
 	if err := src.Fits(); err != nil {
 		return err
 	}
@@ -44,10 +49,12 @@ func (o *origin) restore() error {
 		return err
 	}
 	o.report(fromSupervisor{PID: o.proc.PID})
+	o.saveRegularly()
 	var all []*thread
 	for i, t := range src.Image.Threads {
 		n := o.newThread(made.TIDs[i], o.placeRestored(i))
 		n.stopped, n.born, n.cleartid = true, true, vm.Addr(t.ClearTID)
+		n.cut = restoredCut(&t)
 		all = append(all, n)
 	}
 	for _, t := range all {

@@ -184,7 +184,8 @@ func (o *origin) lingerAtHome(t *thread) {
 	})
 }
 
-// visit is how long a thread stays home that touched what only home has.
+// visit is how long a thread stays home that touched what only home has, or that
+// one signal after the other is for.
 const visit = 10 * time.Millisecond
 
 // goBack lets a stopped thread that was home on an errand go where it belongs.
@@ -222,6 +223,12 @@ func (o *origin) moveTo(t *thread, n coherence.NodeID, done func(error)) {
 	if t.where == gone || t.exiting {
 		done(control.ErrNoSuchThread)
 		return
+	}
+	if n != coherence.Home {
+		if err := o.mayMove(t); err != nil { // not even stopped: its filter may forbid restart_syscall(2)
+			done(fmt.Errorf("%w: %w", control.ErrRefused, err))
+			return
+		}
 	}
 	t.place = n
 	if t.node == n && t.where != recalled && !t.errand {

@@ -20,14 +20,37 @@ import (
 // Run starts a supervisor for every node, has the program run under them and
 // returns its exit code, 128+N when signal N ended it. With an error the code
 // is that of popcorn's own failure: 125, or 126 and 127 when the program cannot
-// be executed. On other hosts than this one, it has deputies started.
+// be executed. On other hosts than this one, it has deputies started. It calls
+// ready with the job's id when the program runs.
 //
 // Run also keeps what must outlive a supervisor that is killed: as long as it
 // holds the guest's userfaultfd and listener, a guest cut loose waits, instead
 // of reading zeros, until it is killed here.
-func Run(ctx context.Context, s Spec, deputies Deputies) (int, error) {
+//
+// A job that is to survive the loss of a node is run anew from its last checkpoint
+// then, without that node.
+func Run(ctx context.Context, s Spec, deputies Deputies, ready func(id string)) (int, error) {
+	saved := false
+	for {
+		code, err := runOnce(ctx, s, deputies, ready, &saved)
+		lost := (*lostError)(nil)
+		if !s.RestoreOnLoss || ctx.Err() != nil || !errors.As(err, &lost) {
+			return code, err
+		}
+		if !saved {
+			return code, fmt.Errorf("%w; it had not been saved yet, and cannot be restored", err)
+		}
+		ready = nil // it has been told
+		s = s.without(lost.node)
+		s.PutBack = fmt.Sprintf("%v; it goes on from its last checkpoint", err)
+	}
+}
+
+// runOnce runs a job to its end; saved becomes true with its first checkpoint.
+func runOnce(ctx context.Context, s Spec, deputies Deputies, ready func(id string), saved *bool) (int, error) {
 	l := newLauncher(s)
-	l.deputies = deputies
+	l.deputies, l.ready = deputies, ready
+	defer func() { *saved = *saved || l.saved }()
 	defer l.close()
 	if err := l.start(); err != nil {
 		return exitOwn, err
@@ -56,9 +79,11 @@ type launcher struct {
 	// answered its last answer.
 	asked, answered int
 	latency         *os.File
-	// Of a program that was attached to:
-	ready func(id string)
-	letGo bool
+	meet            <-chan time.Time // when supervisors must have said where they are; nil once they have
+	late            bool             // that has passed once
+	saved           bool             // the job's own checkpoint is there
+	ready           func(id string)
+	letGo           bool // the program that was attached to
 }
 
 // child is one supervisor and what it had us keep.
@@ -196,6 +221,9 @@ func (l *launcher) startNodes(cfg config) error {
 	for _, c := range l.nodes {
 		l.listenTo(c)
 	}
+	if len(l.nodes) > 1 {
+		l.meet = time.After(meshTimeout)
+	}
 	return nil
 }
 
@@ -279,6 +307,12 @@ func (l *launcher) wait(ctx context.Context) (int, error) {
 			if !l.heard(u) {
 				return 128 + int(u.sig), fmt.Errorf("the program does not take signal %d; it was ended", u.sig)
 			}
+		case <-l.meet:
+			if !l.late { // this process may just have been stopped itself
+				l.late, l.meet = true, time.After(actPatience)
+				continue
+			}
+			return exitOwn, l.unmet()
 		case <-ctx.Done():
 			return exitOwn, ctx.Err()
 		case p := <-l.packets:
@@ -299,7 +333,11 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		return 0, nil, false // home notices, and judges what it means
 	}
 	if p.err != nil {
-		return exitOwn, fmt.Errorf("%w; %s", p.from.died(p.err), l.fate()), true
+		err := fmt.Errorf("%w; %s", p.from.died(p.err), l.fate())
+		if p.from.nid != 0 {
+			err = &lostError{p.from.nid, err}
+		}
+		return exitOwn, err, true
 	}
 	switch {
 	case m.Well != 0:
@@ -321,12 +359,18 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 	case m.Detached:
 		l.letGo = true
 		return 0, nil, true
+	case m.Foster != nil:
+		l.adoptOut(m.Foster)
 	case m.Notice != "":
 		notice(m.Notice)
+	case m.Saved:
+		l.saved = true
 	case m.Errno != 0:
 		return execCode(sys.Errno(m.Errno)), errors.New(m.Error), true
 	case m.Refused:
 		return exitOwn, refusal(m.Error), true
+	case m.Lost != 0:
+		return exitOwn, &lostError{m.Lost, errors.New(m.Error)}, true
 	case m.Error != "":
 		return exitOwn, errors.New(m.Error), true
 	case m.Ended:
@@ -351,9 +395,26 @@ func (l *launcher) introduce() {
 		}
 		peers = append(peers, c.addr)
 	}
+	l.meet = nil
 	for _, c := range l.nodes {
 		c.send(fromRun{Peers: peers})
 	}
+}
+
+// unmet is why supervisors have not been introduced in time: until then nobody
+// judges by silence that a host is lost.
+func (l *launcher) unmet() error {
+	for nid, c := range l.nodes {
+		if c.addr != "" {
+			continue
+		}
+		err := fmt.Errorf("%s is lost: no word from its supervisor for %v; the program was not started", l.spec.nodeTitle(nid), meshTimeout)
+		if nid != 0 {
+			err = &lostError{nid, err}
+		}
+		return err
+	}
+	return nil // does not happen: with the last address they are introduced
 }
 
 // endPatience is how long a supervisor may take to end its guest and itself, and

@@ -24,7 +24,11 @@ type AttachEnd struct {
 //
 // As Run does, Attach keeps what must outlive a supervisor, while there is such.
 func Attach(ctx context.Context, s Spec, deputies Deputies, ready func(id string)) (AttachEnd, error) {
-	if err := Examine(s.Attach); err != nil {
+	examine := Examine
+	if s.Foster != nil {
+		examine = examineFoster
+	}
+	if err := examine(s.Attach); err != nil {
 		return AttachEnd{}, err
 	}
 	l := newLauncher(s)

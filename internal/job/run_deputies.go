@@ -62,7 +62,8 @@ func (l *launcher) startDeputies(cfg config, authority *wire.Authority) error {
 	}()
 	for nid := 1; nid < l.spec.Nodes; nid++ {
 		if err := l.sendDeputy(ctx, nid, cfg, authority, listener.Addr()); err != nil {
-			return fmt.Errorf("start node %d on %s: %w", nid, l.spec.Hosts[nid].Name, err)
+			err = fmt.Errorf("start node %d on %s: %w", nid, l.spec.Hosts[nid].Name, err)
+			return &lostError{nid, err}
 		}
 	}
 	if err := cfg.accredit(authority); err != nil {
@@ -138,7 +139,7 @@ func (l *launcher) expectDeputies(ctx context.Context, listener *wire.Listener, 
 		conn, peer, err := listener.Accept(ctx, me)
 		if err != nil && (ctx.Err() != nil || errors.Is(err, net.ErrClosed)) {
 			t.closeAll()
-			return fmt.Errorf("wait for %s: %w", l.absent(t), err)
+			return t.absent(&l.spec, err)
 		}
 		if err != nil {
 			stranger(me, err)
@@ -173,16 +174,6 @@ func (l *launcher) converse(t *talk, listener *wire.Listener) error {
 		l.nodes[nid+1] = &child{post: p, nid: nid + 1}
 	}
 	return nil
-}
-
-// absent names a node that has not called.
-func (l *launcher) absent(t *talk) string {
-	for nid := 1; nid < l.spec.Nodes; nid++ {
-		if t.peers[coherence.NodeID(nid)] == nil {
-			return fmt.Sprintf("node %d (%s)", nid, l.spec.Hosts[nid].Name)
-		}
-	}
-	return "nobody"
 }
 
 func jobID(id string) (out [16]byte) {

@@ -76,7 +76,8 @@ func supervisorEnv() []string {
 	return env
 }
 
-func configFile(cfg config) (int, error) {
+// configFile is a file of what a process of ours is told at its start.
+func configFile(cfg any) (int, error) {
 	b, err := json.Marshal(cfg)
 	if err != nil {
 		return -1, fmt.Errorf("encode configuration: %w", err)
@@ -86,6 +87,9 @@ func configFile(cfg config) (int, error) {
 		_, err = sys.Pwrite(fd, b, 0)
 	}
 	if err != nil {
+		if fd >= 0 {
+			sys.Close(fd)
+		}
 		return -1, fmt.Errorf("write configuration: %w", err)
 	}
 	return fd, nil

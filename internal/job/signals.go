@@ -37,7 +37,10 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 		if o.dumpFirst(t, sig) {
 			return
 		}
-		o.mendDropped(t, sig)
+		o.mendNotBegun(t)
+		if o.mendDropped(t, sig) {
+			sig = 0
+		}
 		o.resume(t, sig)
 		return
 	case !o.caught(t, sig) && !o.dumps(t, sig):
@@ -45,7 +48,7 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 		return
 	}
 	o.stats.wentHome["signal"]++
-	t.signal = &delivery{sig: sig}
+	t.signal, t.signalled = &delivery{sig: sig}, sys.Monotonic()
 	o.settleShadow(t)
 	switch t.where {
 	case homeIn:
@@ -100,23 +103,48 @@ func (o *origin) explainTrap(t *thread, sig sys.Signal) {
 	t.trap = nil
 }
 
-// mendDropped has a call made again that a signal interrupted which comes to
-// nothing: without a tracer the thread would not have woken. A call with a limit
-// of time must return, for nobody knows when it began.
-func (o *origin) mendDropped(t *thread, sig sys.Signal) {
+// mendNotBegun has a call begin again after the handler, whatever its flags, that a
+// signal kept from being notified of: it has not begun, and natively no signal ends it.
+func (o *origin) mendNotBegun(t *thread) {
 	var r sys.Regs
-	if sys.GetRegs(t.tid, &r) != nil || int64(r.Rax) != -int64(sys.EINTR) {
+	if sys.GetRegs(t.tid, &r) != nil || int64(r.Rax) != restartSys {
 		return
+	}
+	if c := interruptedCall(&r); c != nil && c.neverInterrupted() {
+		noIntr := int64(restartNoIntr)
+		r.Rax = uint64(noIntr)
+		o.put(t, &r)
+	}
+}
+
+// neverInterrupted tells whether no signal makes the call return EINTR. They are those
+// that home's filter notifies of.
+func (c *call) neverInterrupted() bool {
+	switch c.nr {
+	case sys.SYS_SHMAT, sys.SYS_SHMDT, sys.SYS_SECCOMP, sys.SYS_PRCTL:
+		return true
+	case sys.SYS_FUTEX:
+		return futexPages(c.nr, c.args) != nil
+	}
+	return changesMappings[c.nr] || followed[int(c.nr)]
+}
+
+// mendDropped has a call made again, or its rest, that a signal interrupted which comes
+// to nothing, and tells whether it did: without a tracer the thread would not have
+// woken. A call with a limit of time must return, for nobody knows when it began.
+func (o *origin) mendDropped(t *thread, sig sys.Signal) bool {
+	var r sys.Regs
+	if sys.GetRegs(t.tid, &r) != nil {
+		return false
+	}
+	if o.shortWrite(t, &r) != nil {
+		return o.comesToNothing(t, sig) && o.mendShort(t)
+	}
+	if int64(r.Rax) != -int64(sys.EINTR) {
+		return false
 	}
 	c := interruptedCall(&r)
-	if c == nil || !c.waitsForEver() || !o.comesToNothing(t, sig) {
-		return
-	}
-	r.Rip -= 2
-	r.Rax, r.Orig_rax = c.nr, ^uint64(0)
-	if err := sys.SetRegs(t.tid, &r); err != nil && !errors.Is(err, sys.ESRCH) {
-		o.logf("restart call of thread %d: %v", t.tid, err)
-	}
+	return c != nil && c.waitsForEver() && o.comesToNothing(t, sig) && o.makeAgain(t, c, &r)
 }
 
 // ignoredByDefault is signals whose default action is to do nothing, once the
@@ -158,15 +186,18 @@ func (o *origin) settleShadow(t *thread) {
 		if r.Rax == sysRestart && guest.AboutToCall(&r) {
 			c.nr = sysRestart // the kernel was about to go on with what it had interrupted
 		}
+		if c.moved > 0 {
+			c.done, c.ret = true, c.moved
+		}
 	case guest.ShadowCalling:
 		if int64(ret) == -int64(sys.EFAULT) && futexPages(c.nr, c.args) != nil {
 			c.posted = false // a page was away: made again after the handler
 			return
 		}
-		c.done, c.ret, c.interrupted = true, ret, restarting(&r)
+		c.done, c.ret, c.interrupted = true, c.total(ret), c.moved == 0 && restarting(&r)
 		c.nr = r.Orig_rax
 	case guest.ShadowCalled:
-		c.done, c.ret = true, ret
+		c.done, c.ret = true, c.total(ret)
 	}
 }
 
@@ -200,7 +231,29 @@ func (o *origin) inHandler(t *thread) {
 		o.runOnStop(t)
 		return
 	}
+	if t.nags() && t.errand {
+		// The way out and home again takes longer than the next signal: it would get
+		// nothing done (a timer of a millisecond, test/guests/sig_timers.c).
+		t.errand = false
+		o.lingerAtHome(t)
+		o.resume(t, 0)
+		return
+	}
 	o.goBack(t)
+}
+
+// bearable is how many signals, each soon after it has left, a thread comes home for and
+// goes out again.
+const bearable = 128
+
+// nags notes that t handles a signal that took it home, and tells whether that was one
+// too many. How long the way took, on a machine that is loaded say, does not count.
+func (t *thread) nags() bool {
+	if t.signalled-t.left > 2*visit {
+		t.nagged = 0
+	}
+	t.nagged++
+	return t.nagged > bearable
 }
 
 // caught tells whether a signal runs a handler of the program. One that is

@@ -16,6 +16,11 @@ type Spec struct {
 	// Attach is the process to take under control instead of starting Path, 0 for
 	// none. Argv is then only what it is called.
 	Attach int
+	// Foster is what is known of that process when it is another job's child that
+	// was made for a node of this one; nil if it is not.
+	Foster *Foster
+	// Family is the id of the job whose descendant this is; empty for none.
+	Family string
 	// Env is the whole environment of the program, as "NAME=value".
 	Env []string
 	// Image is a checkpoint that the program is restored from; Path and Argv are
@@ -37,6 +42,14 @@ type Spec struct {
 	// LossTimeout is how long a node on another host may give no sign of life
 	// before it counts as lost.
 	LossTimeout time.Duration
+	// Checkpoint is the file that the job is saved to, every CheckpointEvery; empty
+	// for none. With RestoreOnLoss it goes on from there when a node is lost.
+	Checkpoint      string
+	CheckpointEvery time.Duration
+	RestoreOnLoss   bool
+	// PutBack has a restore undo first what the program appended to its files
+	// after the checkpoint, and then tell a person this; empty for not.
+	PutBack string
 	// On is the node every thread lives at from the first instruction; -1
 	// when nobody asked.
 	On int
@@ -48,7 +61,7 @@ type Spec struct {
 	Name string
 	// LogFile receives the supervisors' own log; empty for none.
 	LogFile string
-	// ABI is the family of popcorn system call numbers: "" for 900 to 903,
+	// ABI is the family of popcorn system call numbers: "" for 900 to 905,
 	// "4.4" or "rfc" for the older ones.
 	ABI string
 	// Baseline is the level of processor (guest.Baselines) that the program may

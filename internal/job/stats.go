@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"popcorn/internal/coherence"
@@ -24,7 +25,13 @@ type stats struct {
 	home      sys.Rusage
 	faults    faultStats
 	remotes   map[coherence.NodeID]remoteReport
-	awaited   int
+	waits     []*statsWait
+}
+
+// statsWait is what is done when the figures of the nodes in left are there.
+type statsWait struct {
+	left map[coherence.NodeID]bool
+	then func()
 }
 
 func newStats() *stats {
@@ -101,22 +108,49 @@ func count[K comparable](m map[K]uint64, key, rest K) {
 	m[key]++
 }
 
-// statsPatience is how long the end of a job waits for the nodes' figures.
+// statsPatience is how long the end of a job, and who inspects it, waits for the
+// nodes' figures.
 const statsPatience = 2 * time.Second
 
-// finishStats asks all nodes for their figures, then ends the job.
+// finishStats asks all nodes for their figures, if anybody wants them, then ends
+// the job.
 func (o *origin) finishStats() {
-	if o.cfg.Spec.StatsFile != "" {
-		for n := range o.peers {
-			o.stats.awaited++
-			o.send(n, wire.Header{Type: wire.TStats})
-		}
-	}
-	if o.stats.awaited == 0 {
+	if o.cfg.Spec.StatsFile == "" {
 		o.finishJob()
 		return
 	}
-	o.loop.after(statsPatience, o.finishJob)
+	o.gatherStats(o.finishJob)
+}
+
+// gatherStats asks all nodes for their figures and calls then when they are there,
+// or when statsPatience has passed.
+func (o *origin) gatherStats(then func()) {
+	w := &statsWait{left: map[coherence.NodeID]bool{}, then: then}
+	for n := range o.peers {
+		w.left[n] = true
+		o.send(n, wire.Header{Type: wire.TStats})
+	}
+	o.stats.waits = append(o.stats.waits, w)
+	o.loop.after(statsPatience, func() {
+		clear(w.left)
+		o.endStatsWaits()
+	})
+	o.endStatsWaits() // there may be no other node
+}
+
+// endStatsWaits ends those that have all they wait for.
+func (o *origin) endStatsWaits() {
+	var over []*statsWait
+	o.stats.waits = slices.DeleteFunc(o.stats.waits, func(w *statsWait) bool {
+		if len(w.left) > 0 {
+			return false
+		}
+		over = append(over, w)
+		return true
+	})
+	for _, w := range over {
+		w.then()
+	}
 }
 
 func (o *origin) nodeStats(from coherence.NodeID, payload []byte) error {
@@ -125,12 +159,10 @@ func (o *origin) nodeStats(from coherence.NodeID, payload []byte) error {
 		return fmt.Errorf("decode statistics: %w", err)
 	}
 	o.stats.remotes[from] = r
-	if !o.ended { // of a node that leaves before
-		return nil
+	for _, w := range o.stats.waits {
+		delete(w.left, from)
 	}
-	if o.stats.awaited--; o.stats.awaited == 0 {
-		o.finishJob()
-	}
+	o.endStatsWaits()
 	return nil
 }
 

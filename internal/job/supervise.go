@@ -24,7 +24,8 @@ import (
 	"popcorn/internal/wire"
 )
 
-// meshTimeout is how long supervisors take at most to find each other.
+// meshTimeout is how long supervisors take at most to say where they are, and then
+// to find each other.
 const meshTimeout = 20 * time.Second
 
 // exitOwn is the exit code for failures of ours, as the command line promises.
@@ -61,7 +62,11 @@ func Supervise(args []string) int {
 	s := &supervisor{run: run}
 	s.guest.Store(-1)
 	if err := s.main(file); err != nil {
-		s.report(fromSupervisor{Error: err.Error(), Refused: errors.Is(err, control.ErrRefused)})
+		m := fromSupervisor{Error: err.Error(), Refused: errors.Is(err, control.ErrRefused)}
+		if lost := (*lostError)(nil); errors.As(err, &lost) {
+			m.Lost = lost.node
+		}
+		s.report(m)
 		return exitOwn
 	}
 	return 0
@@ -210,8 +215,6 @@ func (s *supervisor) report(m fromSupervisor, fds ...int) { sendPacket(s.run, m,
 // connect joins this node with all others: it dials the lower numbers and is
 // dialled by the higher ones, and again when connections break.
 func (s *supervisor) connect() error {
-	ctx, cancel := context.WithTimeout(context.Background(), meshTimeout)
-	defer cancel()
 	s.links = newLinks(hello(&s.cfg))
 	s.dials = func(n coherence.NodeID) bool { return n < s.self }
 	if s.cfg.Spec.Nodes == 1 {
@@ -222,10 +225,16 @@ func (s *supervisor) connect() error {
 		return err
 	}
 	s.report(fromSupervisor{Addr: l.Addr()})
+	// Run gives the others as long to say where they are; it may be lost itself.
+	if !sys.AwaitReadable(s.run, meshTimeout+endPatience) {
+		return fmt.Errorf("learn peers: nothing heard of them for %v", meshTimeout+endPatience)
+	}
 	var m fromRun
 	if _, err := recvPacket(s.run, &m); err != nil {
 		return fmt.Errorf("learn peers: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), meshTimeout)
+	defer cancel()
 	for n, addr := range m.Peers {
 		s.addrs[coherence.NodeID(n)] = addr
 	}
@@ -264,7 +273,7 @@ func (s *supervisor) dialPeer(ctx context.Context, n coherence.NodeID) error {
 			return nil
 		}
 		if ctx.Err() != nil || errors.As(err, new(*wire.HandshakeError)) || errors.Is(err, sys.ECONNREFUSED) {
-			return fmt.Errorf("connect to %s (%s): %w", s.cfg.Spec.nodeTitle(int(n)), s.addrs[n], err)
+			return &lostError{int(n), fmt.Errorf("connect to %s (%s): %w", s.cfg.Spec.nodeTitle(int(n)), s.addrs[n], err)}
 		}
 		s.pauseFor(lastPause / 4)
 	}
@@ -276,7 +285,7 @@ func (s *supervisor) acceptPeers(ctx context.Context, l *wire.Listener) error {
 	for len(s.peers) < s.cfg.Spec.Nodes-1 {
 		conn, hello, err := l.Accept(ctx, s.me)
 		if err != nil && (ctx.Err() != nil || errors.Is(err, net.ErrClosed)) {
-			return fmt.Errorf("accept nodes: %w", err)
+			return s.absent(&s.cfg.Spec, err)
 		}
 		if err != nil {
 			stranger(s.me, err)
@@ -439,14 +448,21 @@ func (s *supervisor) send(to coherence.NodeID, h wire.Header, payload ...[]byte)
 	s.transmit(to, h, payload...)
 }
 
+// homeKnows is what only home can tell coherence; see coherence.Config and pager.Config.
+type homeKnows struct {
+	untouched func(p page) (run, bool)
+	idle      func(coherence.NodeID) bool
+	caller    func(tid int) coherence.NodeID
+}
+
 // newPager makes the coherence machine and pager of a new program.
-func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, untouched func(p page) (run, bool), idle func(coherence.NodeID) bool, unmapped func(page)) error {
+func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, home homeKnows, unmapped func(page)) error {
 	m := coherence.New(coherence.Config{
-		Self: s.self, HoldBase: holdBase, HoldMax: holdMax, Untouched: untouched, Idle: idle,
+		Self: s.self, HoldBase: holdBase, HoldMax: holdMax, Untouched: home.untouched, Idle: home.idle,
 		Verify: s.cfg.Spec.Verify == "all",
 	})
-	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Clock: sys.Monotonic,
-		Holds: uint64(s.epoch) << 48})
+	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Caller: home.caller,
+		Clock: sys.Monotonic, Holds: uint64(s.epoch) << 48})
 	return s.loop.addEdge(u.FD(), func(uint32) { s.pager.Readable() })
 }
 

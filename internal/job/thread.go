@@ -74,7 +74,13 @@ type thread struct {
 	caught     *tracedCall // at whose entry it stands stopped
 	futex      []run
 	futexTries int
-	forkHold   uint64 // holds the memory until its fork is done
+	cut        *cutShort
+	sandboxed  bool          // it stays home
+	left       time.Duration // when it last left home
+	signalled  time.Duration // when the last signal came that took it home
+	nagged     int           // how many did, each soon after it had left
+	forkHold   uint64        // holds the memory until its fork is done
+	telefork   *telefork
 	exitHold   uint64
 
 	ctx      *guest.Context // of a thread in a call: what it resumes with
@@ -120,10 +126,12 @@ type call struct {
 	remote      bool
 	hold        uint64
 	tries       int
-	interrupted bool // done with a code that only the kernel may interpret
-	byButler    bool // the butler is at it, not the shadow
-	waited      bool // a mere stop ended it with EINTR, it is being made again
-	begun       bool // before the shadow had it: its thread was interrupted in it
+	interrupted bool   // done with a code that only the kernel may interpret
+	byButler    bool   // the butler is at it, not the shadow
+	waited      bool   // a mere stop ended it with EINTR, it is being made again
+	moved       uint64 // bytes that earlier parts of it have moved
+	asked       bool   // whether it reads the program's arguments
+	begun       bool   // before the shadow had it: its thread was interrupted in it
 }
 
 func (t *thread) to(w whereabouts) {
@@ -137,12 +145,13 @@ func (t *thread) to(w whereabouts) {
 }
 
 // busy tells whether the thread, where it stands stopped, waits for pages that a
-// call of its needs: it goes on with that call before anything else.
-func (t *thread) busy() bool { return t.own || t.forkHold != 0 || t.futex != nil }
+// call of its needs, or bears a signal: it goes on with that before anything else.
+func (t *thread) busy() bool { return t.own || t.bears != 0 || t.forkHold != 0 || t.futex != nil }
 
-// callable tells whether calls can be injected into the thread as it stands.
+// callable tells whether calls can be injected into the thread as it stands. A signal
+// that it bears would be lost by them, or lose what is known of it.
 func (t *thread) callable() bool {
-	return t.stopped && !t.group && !t.inside && !t.exiting && t.where != gone
+	return t.stopped && t.bears == 0 && !t.group && !t.inside && !t.exiting && t.where != gone
 }
 
 // finishMove calls those who wait for a move.

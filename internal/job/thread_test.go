@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // TestWhereabouts: a thread moves between the places of the table only, ends
@@ -69,5 +70,27 @@ func TestFinishMove(t *testing.T) {
 	th.finishMove(nil)
 	if told != 11 {
 		t.Errorf("told %d after the second", told)
+	}
+}
+
+// TestNags: a thread stays home for the signals that come after many, one soon after
+// the other; a pause makes them few again.
+func TestNags(t *testing.T) {
+	var th thread
+	signalAfter := func(away time.Duration) bool {
+		th.left = th.signalled + time.Second // the way is long
+		th.signalled = th.left + away
+		return th.nags()
+	}
+	for i := range bearable {
+		if signalAfter(visit) {
+			t.Fatalf("the %dth signal is too many", i+1)
+		}
+	}
+	if !signalAfter(visit) {
+		t.Error("none is too many")
+	}
+	if signalAfter(3 * visit) {
+		t.Error("one after a pause is too many")
 	}
 }

@@ -90,7 +90,7 @@ func (r *remote) goesHome(v *visitor) {
 
 // leave sends a visitor home, which stands after the instruction of call nr.
 func (r *remote) leave(v *visitor, nr int) {
-	if _, ok := r.abi.Popcorn(nr); ok {
+	if call, ok := r.abi.Popcorn(nr); ok && call != syscalls.Telefork {
 		r.sendHome(v, returnPopcorn, uint64(nr), func(c *guest.Context) { c.Result(0) })
 		return
 	}

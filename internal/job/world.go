@@ -1,6 +1,11 @@
 package job
 
-import "popcorn/internal/sys"
+import (
+	"errors"
+
+	"popcorn/internal/guest"
+	"popcorn/internal/sys"
+)
 
 // worldStop is a stop of all threads at home, which distribution needs. While it
 // lasts nobody is resumed: what would be is put off until the end.
@@ -78,18 +83,31 @@ func (o *origin) putOff(t *thread, f func()) bool {
 	return true
 }
 
-// mendInterrupted makes a call that a mere stop ended with EINTR be made again;
-// the kernel itself restarts all others (kernel-internal codes -512 to -516).
-func (o *origin) mendInterrupted(t *thread) {
+// mendInterrupted makes a call that a mere stop ended with EINTR be made again, and
+// tells whether it did. The kernel itself restarts all others (kernel-internal codes
+// -512 to -516); what a shadow is at, callAgain does.
+func (o *origin) mendInterrupted(t *thread) bool {
 	var r sys.Regs
-	if sys.GetRegs(t.tid, &r) != nil {
-		return
+	if t.call != nil || sys.GetRegs(t.tid, &r) != nil || int64(r.Rax) != -int64(sys.EINTR) {
+		return false
 	}
-	if c := interruptedCall(&r); c != nil && c.nr == r.Orig_rax && int64(r.Rax) == -int64(sys.EINTR) {
-		r.Rip -= 2
-		r.Rax, r.Orig_rax = c.nr, ^uint64(0)
-		if err := sys.SetRegs(t.tid, &r); err != nil {
-			o.logf("restart call of thread %d: %v", t.tid, err)
-		}
+	c := interruptedCall(&r)
+	if c == nil || o.aboutToHandle(t) {
+		return false
 	}
+	if t.cut == nil {
+		t.cut = c.limited()
+	}
+	return o.makeAgain(t, c, &r)
+}
+
+// makeAgain has the stopped thread t, whose registers r are those after call c, make
+// that anew.
+func (o *origin) makeAgain(t *thread, c *call, r *sys.Regs) bool {
+	guest.CallAgain(r, c.nr)
+	err := sys.SetRegs(t.tid, r)
+	if err != nil && !errors.Is(err, sys.ESRCH) {
+		o.logf("restart call of thread %d: %v", t.tid, err)
+	}
+	return err == nil
 }

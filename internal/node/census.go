@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"popcorn/internal/sys"
 )
@@ -32,6 +33,17 @@ func (c crowd) close() {
 	for _, p := range c {
 		sys.Close(p.pidfd)
 	}
+}
+
+// await waits until all have ended, and returns how many have not.
+func (c crowd) await(within time.Duration) (left int) {
+	end := time.Now().Add(within)
+	for _, p := range c {
+		if !sys.AwaitPidfd(p.pidfd, max(time.Until(end), 0)) {
+			left++
+		}
+	}
+	return left
 }
 
 // census finds the deputies of this daemon that run, those of its earlier lives
@@ -99,19 +111,17 @@ func procFile(pid int, name string) string { return fmt.Sprintf("/proc/%d/%s", p
 
 var errProc = errors.New("unknown format")
 
-// startOfProcess reads field 22 of proc_pid_stat(5). The second, in brackets, may
-// hold anything.
+// startOfProcess is field 22 of proc_pid_stat(5).
 func startOfProcess(pid int) (uint64, error) {
 	name := procFile(pid, "stat")
-	text, err := os.ReadFile(name)
+	f, err := sys.ReadStat(name)
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 20 {
+	if len(f) <= 22 {
 		return 0, fmt.Errorf("read %s: %w", name, errProc)
 	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	return strconv.ParseUint(f[22], 10, 64)
 }
 
 // userOfProcess is its effective user: its files in /proc may be root's.

@@ -116,7 +116,7 @@ func (c *Config) check() error {
 
 // fill puts defaults where nothing was said.
 func (c *Config) fill() {
-	c.State = cmp.Or(c.State, defaultState())
+	c.State = cmp.Or(c.State, DefaultState())
 	c.Socket = cmp.Or(c.Socket, ownSocket())
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, time.Minute)
 	c.Beat = cmp.Or(c.Beat, time.Second)
@@ -131,9 +131,9 @@ func (c *Config) fill() {
 	}
 }
 
-// defaultState is /var/lib/popcorn for root, else what the XDG base directory
+// DefaultState is /var/lib/popcorn for root, else what the XDG base directory
 // specification calls state.
-func defaultState() string {
+func DefaultState() string {
 	if os.Geteuid() == 0 {
 		return "/var/lib/popcorn"
 	}

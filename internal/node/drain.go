@@ -101,16 +101,21 @@ func (d *drain) stop(within time.Duration) error {
 	d.ending = true
 	d.deputies.shut(fmt.Errorf("node %s takes no more programs: its daemon ends: %w", d.name, ErrRefused))
 	d.members.become(Draining, time.Now())
-	err := d.tell()
+	// Before they are asked: one that is about to end says no more whose it is.
+	here, err := d.deputies.census()
+	if err == nil {
+		defer here.close()
+		err = d.tell()
+	}
 	d.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	left, err := d.deputies.awaitNone(within)
+	left := here.await(within)
 	if left > 0 {
 		d.log.Warn("programs are still here", "deputies", left, "waited", within)
 	}
-	return err
+	return nil
 }
 
 // undo lets deputies in again. Those that were asked to go still do.
@@ -182,23 +187,6 @@ func (d *drain) signal(fresh crowd) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// awaitNone waits until no deputy is here, and returns how many still are.
-// Nobody is let in meanwhile.
-func (a *deputies) awaitNone(within time.Duration) (int, error) {
-	here, err := a.census()
-	if err != nil {
-		return 0, err
-	}
-	defer here.close()
-	left, end := 0, time.Now().Add(within)
-	for _, p := range here {
-		if !sys.AwaitPidfd(p.pidfd, max(time.Until(end), 0)) {
-			left++
-		}
-	}
-	return left, nil
 }
 
 // Drain implements the API.

@@ -2,9 +2,12 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,6 +151,24 @@ func (f *follower) renew(ctx context.Context) error {
 func (f *follower) leave(ctx context.Context) error {
 	_, err := f.caller.peer.LeaveSelf(ctx, &api.LeaveSelfRequest{ApiVersion: api.Version})
 	return fromWire(err, unreachable(f.at.Name, f.at.Address))
+}
+
+// turnedAway tells whether the founding node, which has proved to be that, ends
+// connections over our certificate: it knows us no more. In TLS 1.3 its word comes
+// after our side of the handshake, so a call may fail to be sent before it is read;
+// nothing is sent here. Package tls has no type for it.
+func (f *follower) turnedAway(ctx context.Context) bool {
+	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: f.id.ClientConfig(f.at.Name)}
+	conn, err := dialer.DialContext(ctx, "tcp", f.at.Address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(dialTimeout)); err != nil {
+		return false
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return err != nil && strings.Contains(err.Error(), "remote error: tls: bad certificate")
 }
 
 // note logs when contact is lost and when it is back, not every beat. Without

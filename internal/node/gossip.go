@@ -120,7 +120,7 @@ func (g *gossip) config(t *talk) *memberlist.Config {
 	c.GossipInterval, c.GossipToTheDeadTime, c.PushPullInterval = g.m.beat/5, 30*g.m.beat, 30*g.m.beat
 	c.TCPTimeout = dialTimeout
 	c.LogOutput, c.Logger = nil, log.New(&complaints{g.log}, "", 0)
-	e := &ear{m: g.m, t: t, unknown: map[string]bool{}}
+	e := &ear{m: g.m, t: t, name: g.name, unknown: map[string]bool{}}
 	c.Delegate, c.Alive, c.Events = e, e, e
 	return c
 }
@@ -209,8 +209,9 @@ func (g *gossip) serve(c *tls.Conn, kind string) {
 
 // ear is what memberlist calls when it hears something, and for what to say.
 type ear struct {
-	m *membership
-	t *talk
+	m    *membership
+	t    *talk
+	name string // of this node
 
 	mu      sync.Mutex
 	unknown map[string]bool // who is not on the roster
@@ -262,8 +263,12 @@ func (e *ear) NotifyUpdate(*memberlist.Node) {}
 // maxUnknown is how many nodes may be heard of before the roster that has them.
 const maxUnknown = 64
 
-// NotifyAlive implements memberlist.AliveDelegate: who has left is not alive.
+// NotifyAlive implements memberlist.AliveDelegate: who has left is not alive. A node
+// that was removed still knows itself: memberlist's Leave counts on it.
 func (e *ear) NotifyAlive(peer *memberlist.Node) error {
+	if peer.Name == e.name {
+		return nil
+	}
 	in, left := e.m.has(peer.Name)
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -129,3 +129,21 @@ func TestStatesOfMemberlist(t *testing.T) {
 		t.Errorf("states %v", got)
 	}
 }
+
+// A node that was removed while it did not run says goodbye like any other: it knows
+// itself, whatever the roster says.
+func TestRemovedNodeKnowsItself(t *testing.T) {
+	hosts := cluster(t, 3)
+	a, b := hosts[0], hosts[1]
+	b.until("a=alive b=alive c=alive")
+	e := &ear{m: b.daemon.members, name: "b", unknown: map[string]bool{}}
+	check(t, a.client.Leave(t.Context(), "c"))
+	b.until("a=alive b=alive c=left")
+	if e.NotifyAlive(&memberlist.Node{Name: "c"}) == nil {
+		t.Error("one that has left is believed to live")
+	}
+	e.name = "c" // as that one sees it
+	if err := e.NotifyAlive(&memberlist.Node{Name: "c"}); err != nil {
+		t.Error(err)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"popcorn/internal/node/api"
@@ -74,7 +73,8 @@ func (l localCalls) Leave(ctx context.Context, req *api.LeaveRequest) (*api.Leav
 
 // leave ends this node's membership, and the daemon once it has answered.
 func (d *Daemon) leave(ctx context.Context) error {
-	if err := d.members.follower.leave(ctx); err != nil && !removedBefore(err) {
+	f := d.members.follower
+	if err := f.leave(ctx); err != nil && !errors.Is(err, ErrRefused) && !f.turnedAway(ctx) {
 		return err
 	}
 	if err := errors.Join(d.drain.undo(), d.state.forget()); err != nil {
@@ -83,13 +83,6 @@ func (d *Daemon) leave(ctx context.Context) error {
 	d.log.Info("node has left the cluster")
 	d.over <- nil
 	return nil
-}
-
-// removedBefore tells whether the founding node, which has proved to be that,
-// knows us no more: it says so, or ends the handshake over our certificate.
-// Package tls has no type for the alert that then comes.
-func removedBefore(err error) bool {
-	return errors.Is(err, ErrRefused) || strings.Contains(err.Error(), "remote error: tls: bad certificate")
 }
 
 // remove ends the validity of a member's certificates and then takes it out of

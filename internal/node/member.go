@@ -50,13 +50,12 @@ func ownMember(name, addr, version string, founder bool) Member {
 
 // Usable is nil for a member that takes deputies, else why it does not.
 func (m Member) Usable() error {
-	switch m.State {
-	case Alive, Suspect: // who is wrongly suspected is well
-		return nil
-	case Draining:
+	if m.State == Draining {
 		return refuseDraining(m.Name)
 	}
-	return fmt.Errorf("node %s is %w: the daemons do not hear of it (popcorn check %[1]s tells more)", m.Name, ErrUnreachable)
+	// A daemon that others do not hear of may just have been started again: whoever
+	// asks for a deputy finds out.
+	return nil
 }
 
 func refuseDraining(name string) error {

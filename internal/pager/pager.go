@@ -56,6 +56,9 @@ type Config struct {
 	Send func(to coherence.NodeID, h wire.Header, payload ...[]byte)
 	// Unmapped tells that a thread waits at an address without memory.
 	Unmapped func(p vm.Page)
+	// Caller, at home, may be nil. It is told of a fault of thread tid and tells for
+	// which node's thread that makes a call.
+	Caller func(tid int) coherence.NodeID
 	// Clock is the time that decides about minimum holds.
 	Clock func() time.Duration
 	// Holds is where the numbers of holds begin: one that was got from another
@@ -132,17 +135,21 @@ func (p *Pager) fault(f sys.Fault) {
 	if !f.WP {
 		want = max(p.cfg.Memory.Bound(page, p.readAhead(f.TID, page)), 1)
 	}
-	p.m.Fault(now, page, access, min(want, maxRun))
-	p.askAhead(now, page, access, want)
+	of := coherence.Home // at other nodes it means nothing
+	if p.cfg.Caller != nil {
+		of = p.cfg.Caller(f.TID)
+	}
+	p.m.FaultFor(now, of, page, access, min(want, maxRun))
+	p.askAhead(now, of, page, access, want)
 	p.run()
 }
 
 // askAhead asks for what lies behind the first run of want pages from page on, in
 // runs of their own: a thread can go on with the first while others are on their way.
-func (p *Pager) askAhead(now time.Duration, page vm.Page, a coherence.Access, want uint32) {
+func (p *Pager) askAhead(now time.Duration, of coherence.NodeID, page vm.Page, a coherence.Access, want uint32) {
 	for at := uint32(maxRun); at < want; at += maxRun {
 		if p.m.Mode(page+vm.Page(at)) == coherence.Invalid {
-			p.m.Fault(now, page+vm.Page(at), a, min(want-at, maxRun))
+			p.m.FaultFor(now, of, page+vm.Page(at), a, min(want-at, maxRun))
 		}
 	}
 }

@@ -178,6 +178,9 @@ const (
 	EPOLLERR       = unix.EPOLLERR
 	EPOLLHUP       = unix.EPOLLHUP
 	EPOLLRDHUP     = unix.EPOLLRDHUP
+	POLLIN         = unix.POLLIN
+	POLLHUP        = unix.POLLHUP
+	POLLRDHUP      = unix.POLLRDHUP
 	EPOLLPRI       = unix.EPOLLPRI
 	EPOLLET        = unix.EPOLLET
 	EPOLLONESHOT   = unix.EPOLLONESHOT

@@ -38,6 +38,7 @@ const (
 	SYS_MADVISE           = unix.SYS_MADVISE
 	SYS_SHMGET            = unix.SYS_SHMGET
 	SYS_SHMAT             = unix.SYS_SHMAT
+	SYS_SHMDT             = unix.SYS_SHMDT
 	SYS_SHMCTL            = unix.SYS_SHMCTL
 	SYS_DUP               = unix.SYS_DUP
 	SYS_DUP2              = unix.SYS_DUP2

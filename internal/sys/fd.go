@@ -41,3 +41,9 @@ func Pipe(flags int) (r, w int, err error) {
 // TryLock takes the whole file of fd for this open file description alone,
 // until it is closed; EWOULDBLOCK when another has it (flock(2)).
 func TryLock(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }
+
+// IsTerminal tells whether fd is a terminal (isatty(3)).
+func IsTerminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
+}

@@ -19,6 +19,12 @@ func Memfd(name string, flags int) (int, error) {
 	return fd, err
 }
 
+// Seek sets fd's offset.
+func Seek(fd int, at int64) error {
+	_, err := unix.Seek(fd, at, 0)
+	return err
+}
+
 // Ftruncate sets the size of fd's file in bytes.
 func Ftruncate(fd int, size int64) error {
 	for {

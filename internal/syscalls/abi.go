@@ -3,7 +3,7 @@ package syscalls
 import "fmt"
 
 // ABI is a family of numbers by which programs make Popcorn's calls. 900 to
-// 903 belong to every family; the older families took numbers that other calls
+// 905 belong to every family; the older families took numbers that other calls
 // have today, so a program built for one has to say so.
 type ABI struct {
 	Name  string
@@ -18,7 +18,7 @@ var abis = map[string]ABI{
 	"rfc": {"rfc", map[int]int{434: Migrate, 435: GetThreadStatus, 436: GetNodeInfo}},
 }
 
-// ParseABI is the family of a name: "" (only 900 to 903), "4.4" or "rfc".
+// ParseABI is the family of a name: "" (only 900 to 905), "4.4" or "rfc".
 func ParseABI(name string) (ABI, error) {
 	a, ok := abis[name]
 	if !ok {
@@ -27,10 +27,10 @@ func ParseABI(name string) (ABI, error) {
 	return a, nil
 }
 
-// Popcorn tells which of Popcorn's calls (Migrate to GetNodeInfo) a program of
+// Popcorn tells which of Popcorn's calls (Migrate to Checkpoint) a program of
 // family a means by nr, if any.
 func (a ABI) Popcorn(nr int) (call int, ok bool) {
-	if nr >= Migrate && nr <= GetNodeInfo {
+	if nr >= Migrate && nr <= Checkpoint {
 		return nr, true
 	}
 	call, ok = a.calls[nr]
@@ -40,7 +40,7 @@ func (a ABI) Popcorn(nr int) (call int, ok bool) {
 // Numbers is every number that means one of Popcorn's calls in family a, for
 // the filter that traps them. In no particular order.
 func (a ABI) Numbers() []int {
-	n := []int{Migrate, ProposeMigration, GetThreadStatus, GetNodeInfo}
+	n := []int{Migrate, ProposeMigration, GetThreadStatus, GetNodeInfo, Telefork, Checkpoint}
 	for nr := range a.calls {
 		n = append(n, nr)
 	}

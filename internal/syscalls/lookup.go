@@ -20,9 +20,11 @@ const (
 	ProposeMigration = 901
 	GetThreadStatus  = 902
 	GetNodeInfo      = 903
+	Telefork         = 904
+	Checkpoint       = 905
 )
 
-const tableEnd = GetNodeInfo + 1
+const tableEnd = Checkpoint + 1
 
 // index is the table by number; an entry without a name is unassigned.
 var index = func() (a [tableEnd]Entry) {

@@ -66,7 +66,8 @@ func TestClassOfCall(t *testing.T) {
 			"arch_prctl", "ptrace", "unshare", "setns", "seccomp", "prctl", "io_uring_setup", "io_uring_enter",
 			"io_uring_register", "rt_sigsuspend", "modify_ldt", "set_thread_area", "iopl", "ioperm", "userfaultfd",
 			"perf_event_open", "bpf", "kexec_load", "reboot", "restart_syscall"},
-		Popcorn: {"popcorn_migrate", "popcorn_propose_migration", "popcorn_get_thread_status", "popcorn_get_node_info"},
+		Popcorn: {"popcorn_migrate", "popcorn_propose_migration", "popcorn_get_thread_status", "popcorn_get_node_info", "popcorn_telefork",
+			"popcorn_checkpoint"},
 	}
 	for class, calls := range want {
 		for _, name := range calls {
@@ -86,13 +87,13 @@ func TestClassOfCall(t *testing.T) {
 func TestLookup(t *testing.T) {
 	for nr, name := range map[int]string{0: "read", 24: "sched_yield", 39: "getpid", 186: "gettid", 334: "rseq",
 		335: "uretprobe", 336: "uprobe", 424: "pidfd_send_signal", 462: "mseal", 468: "file_getattr",
-		469: "file_setattr", 470: "listns", 900: "popcorn_migrate", 903: "popcorn_get_node_info"} {
+		469: "file_setattr", 470: "listns", 900: "popcorn_migrate", 903: "popcorn_get_node_info", 904: "popcorn_telefork", 905: "popcorn_checkpoint"} {
 		if e := Lookup(nr); e.Name != name || e.Nr != nr {
 			t.Errorf("Lookup(%d) = %+v, want %s", nr, e, name)
 		}
 	}
 	const x32 = 0x40000000
-	for _, nr := range []int{-1, -1 << 63, 337, 423, 471, 547, 899, 904, x32, 1<<63 - 1} {
+	for _, nr := range []int{-1, -1 << 63, 337, 423, 471, 547, 899, 906, x32, 1<<63 - 1} {
 		if e := Lookup(nr); e.Class != GoHome || e.Note != "unknown number" || e.Nr != nr {
 			t.Errorf("Lookup(%d) = %+v, want to go home", nr, e)
 		}
@@ -156,14 +157,14 @@ func TestABI(t *testing.T) {
 		}
 		for nr := -1; nr < 1000; nr++ {
 			w, known := want[nr]
-			if nr >= 900 && nr <= 903 {
+			if nr >= 900 && nr <= 905 {
 				w, known = nr, true
 			}
 			if got, ok := abi.Popcorn(nr); got != w || ok != known {
 				t.Errorf("abi %q, %d: %d, %v, want %d, %v", name, nr, got, ok, w, known)
 			}
 		}
-		if n := abi.Numbers(); len(n) != len(want)+4 {
+		if n := abi.Numbers(); len(n) != len(want)+6 {
 			t.Errorf("abi %q traps %v", name, n)
 		}
 	}

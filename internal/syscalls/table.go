@@ -392,4 +392,6 @@ var table = []Entry{
 	{901, "popcorn_propose_migration", Popcorn, "Notes where a thread is to go with its next popcorn_migrate(-1)."},
 	{902, "popcorn_get_thread_status", Popcorn, "Where the thread is and where it is proposed to go."},
 	{903, "popcorn_get_node_info", Popcorn, "The nodes of the job and whether they are online."},
+	{904, "popcorn_telefork", Popcorn, "Forks, at the origin; the child, a job of its own, runs at a node."},
+	{905, "popcorn_checkpoint", Popcorn, "Saves the job to a file; returns 0 there, and 1 in what is restored from it."},
 }

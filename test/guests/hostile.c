@@ -122,6 +122,8 @@ int main(int argc, char **argv)
 		CHECK(try_all(atoi(argv[2])) > 1000 * atoi(argv[2]));
 		CHECK(popcorn_current_nid() == 1);
 		success();
+	} else if (strcmp(what, "old-anywhere") == 0) {
+		old_call(atoi(argv[2]));
 	} else if (strcmp(what, "old") == 0) {
 		CHECK(popcorn_current_nid() == 1);
 		old_call(atoi(argv[2]));

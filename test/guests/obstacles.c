@@ -5,6 +5,7 @@
 #include <sys/inotify.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 static pid_t child;
 static int shm = -1;
@@ -15,7 +16,16 @@ static void make(const char *what)
 
 	if (!strcmp(what, "socket"))
 		fd = socket(AF_INET, SOCK_STREAM, 0);
-	else if (!strcmp(what, "inotify"))
+	else if (!strcmp(what, "bound")) {
+		struct sockaddr_un name = {AF_UNIX, "bound"};
+
+		CHECK((fd = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0 && bind(fd, (struct sockaddr *)&name, sizeof name) == 0);
+	} else if (!strcmp(what, "shut")) {
+		int s[2];
+
+		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && shutdown(s[0], SHUT_WR) == 0);
+		fd = s[1];
+	} else if (!strcmp(what, "inotify"))
 		fd = inotify_init();
 	else if (!strcmp(what, "fifo"))
 		CHECK(mkfifo("fifo", 0600) == 0 && (fd = open("fifo", O_RDWR)) >= 0);

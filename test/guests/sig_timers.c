@@ -41,13 +41,27 @@ static void *worker(void *arg)
 	return (void *)(x & 0);
 }
 
+/* Where nothing signals, these calls are made where the thread is. */
+static void *quiet(void *arg)
+{
+	struct sigevent none = {.sigev_notify = SIGEV_NONE};
+	struct itimerspec its = {{0, 1000000}, {0, 1000000}};
+	timer_t timer;
+
+	place((long)arg);
+	CHECK(timer_create(CLOCK_MONOTONIC, &none, &timer) == 0 && timer_settime(timer, 0, &its, NULL) == 0);
+	sleep_ms(5);
+	CHECK(timer_gettime(timer, &its) == 0 && its.it_value.tv_nsec <= 1000000);
+	CHECK(timer_getoverrun(timer) >= 0 && timer_delete(timer) == 0);
+	return NULL;
+}
+
 static void notify(union sigval v) { atomic_fetch_add(&called, v.sival_int); }
 
 /* Timers that signal one thread each, count overruns, call a function, do nothing, or have an absolute time. */
 int main(void)
 {
 	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
-	struct sigevent none = {.sigev_notify = SIGEV_NONE};
 	struct sigevent fn = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = notify, .sigev_value.sival_int = 1};
 	struct itimerspec its = {{0, 1000000}, {0, 1000000}};
 	timer_t timer;
@@ -70,9 +84,7 @@ int main(void)
 		sched_yield();
 	CHECK(overruns >= 10 && wrong == 0 && timer_getoverrun(timer) >= 0 && timer_delete(timer) == 0);
 	hop();
-	CHECK(timer_create(CLOCK_MONOTONIC, &none, &timer) == 0 && timer_settime(timer, 0, &its, NULL) == 0);
-	sleep_ms(5);
-	CHECK(timer_gettime(timer, &its) == 0 && its.it_value.tv_nsec <= 1000000 && timer_delete(timer) == 0);
+	run_threads(3, quiet);
 	CHECK(timer_create(CLOCK_MONOTONIC, &fn, &timer) == 0);
 	memset(&its, 0, sizeof its);
 	clock_gettime(CLOCK_MONOTONIC, &its.it_value);

@@ -17,6 +17,12 @@ func TestKill(t *testing.T) {
 	if err := b.Kill(p.PID+100, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("kill nobody: %v", err)
 	}
+	for range 20 { // which the probe outlives
+		if err := a.Kill(p.PID, syscall.SIGURG); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond) // each a signal of its own
+	}
 	if err := a.Kill(p.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

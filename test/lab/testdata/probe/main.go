@@ -50,9 +50,19 @@ func processes([]string) error {
 	return err
 }
 
+// pause returns for no signal: Go's runtime sends its threads some (SIGURG), which may
+// come late on a machine that is loaded.
+func pause() error {
+	for {
+		if err := syscall.Pause(); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
 func wait([]string) error {
 	fmt.Println("waiting")
-	return syscall.Pause()
+	return pause()
 }
 
 func name([]string) error {
@@ -105,7 +115,7 @@ func spawn(args []string) error {
 	if len(args) > 1 {
 		return nil // orphans
 	}
-	return syscall.Pause()
+	return pause()
 }
 
 func exit(args []string) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 )
 
 // TestTerminal has an interactive shell run programs: their job control is the same
@@ -25,6 +26,9 @@ func TestTerminal(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			s := openShell(t, v)
 			s.talk()
+			for range full(3, 30) {
+				s.hurry()
+			}
 			for range full(2, 50) { // who is continued first is chance
 				s.background()
 			}
@@ -61,6 +65,34 @@ func (s *shell) talk() {
 	s.expect("code=3\r\n")
 	if n := strings.Count(s.all(), "interrupted"); n != 2 {
 		s.t.Errorf("two Ctrl-C interrupted %d times\n%s", n, s.all())
+	}
+}
+
+// hurry sends what a shell started SIGINT, and then types Ctrl-C and at once Ctrl-Z:
+// each interrupts the program once, however late popcorn run comes to it.
+func (s *shell) hurry() {
+	s.t.Helper()
+	before := strings.Count(s.all(), "interrupted")
+	s.types(s.program + "\n")
+	s.expect("ready\r\n")
+	started, err := unix.IoctlGetInt(int(s.tty.Fd()), unix.TIOCGPGRP)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := syscall.Kill(started, syscall.SIGINT); err != nil {
+		s.t.Fatal(err)
+	}
+	s.expect("interrupted 1\r\n")
+	s.types("\x03\x1a")
+	s.expect("Stopped")
+	s.types("fg\n")
+	s.until("a second interrupt", func() bool { return strings.Count(s.all(), "interrupted") >= before+2 })
+	s.types("again\n")
+	s.expect("line again\r\n")
+	s.types("done\n")
+	s.expect("$ ")
+	if n := strings.Count(s.all(), "interrupted") - before; n != 2 {
+		s.t.Errorf("a SIGINT and a Ctrl-C interrupted %d times\n%s", n, s.all())
 	}
 }
 
@@ -178,17 +210,23 @@ func (s *shell) found(text string) bool {
 // expect waits for text behind what was expected before.
 func (s *shell) expect(text string) {
 	s.t.Helper()
+	s.until(fmt.Sprintf("%q", text), func() bool { return s.found(text) })
+}
+
+// until waits for what appears on the terminal.
+func (s *shell) until(what string, appeared func() bool) {
+	s.t.Helper()
 	late := time.After(s.r.deadline - time.Since(s.r.started))
-	for !s.found(text) {
+	for !appeared() {
 		select {
 		case _, open := <-s.more:
-			if !open && !s.found(text) {
-				s.t.Fatalf("the terminal was closed before %q:\n%s", text, s.all())
+			if !open && !appeared() {
+				s.t.Fatalf("the terminal was closed before %s:\n%s", what, s.all())
 			}
 		case <-late:
 			s.r.kill()
 			<-s.r.done
-			s.t.Fatalf("no %q on the terminal:\n%s", text, s.all())
+			s.t.Fatalf("no %s on the terminal:\n%s", what, s.all())
 		}
 	}
 }

@@ -57,8 +57,6 @@ type origin struct {
 	code        int
 	butlerEnds  bool
 	core        coreDump
-	// copiesUntil is when a SIGTSTP from run is one of its own again, zero before any.
-	copiesUntil time.Duration
 	// Of a program that was attached to:
 	catcher   *guest.Catcher
 	detaching []func(error) // who waits for it to be let go
@@ -357,6 +355,7 @@ func (o *origin) interrupted(t *thread, status sys.WaitStatus) {
 		o.groupStopped(t)
 		return
 	}
+	t.asked = false
 	if t.group {
 		t.group = false
 		o.continued()

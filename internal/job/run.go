@@ -297,8 +297,13 @@ func (l *launcher) waitAndInquire(ctx context.Context) (int, error) {
 // wait runs the job to its end.
 func (l *launcher) wait(ctx context.Context) (int, error) {
 	signals := make(chan os.Signal, 32)
-	signal.Notify(signals, l.signals()...)
+	for _, s := range l.signals() {
+		signal.Notify(signals, s)
+	}
 	defer signal.Stop(signals)
+	if err := sys.WatchSenders(l.signals()...); err != nil {
+		return exitOwn, err
+	}
 	for {
 		select {
 		case sig := <-signals:

@@ -42,10 +42,10 @@ func Attach(ctx context.Context, s Spec, deputies Deputies, ready func(id string
 }
 
 // letGoSignals are those that popcorn attach lets go for.
-var letGoSignals = []os.Signal{sys.SIGINT, sys.SIGTERM, sys.SIGHUP}
+var letGoSignals = []sys.Signal{sys.SIGINT, sys.SIGTERM, sys.SIGHUP}
 
 // signals is what this command acts upon.
-func (l *launcher) signals() []os.Signal {
+func (l *launcher) signals() []sys.Signal {
 	if l.spec.Attach != 0 {
 		return letGoSignals
 	}

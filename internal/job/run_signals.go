@@ -15,11 +15,11 @@ import (
 // handledSignals are those that popcorn run acts upon; nearly all it passes on
 // to the program. When the program stops or goes on, its supervisor has run do
 // the same, so that a shell sees the job as it is.
-var handledSignals = []os.Signal{sys.SIGHUP, sys.SIGINT, sys.SIGQUIT, sys.SIGTERM, sys.SIGUSR1, sys.SIGUSR2,
+var handledSignals = []sys.Signal{sys.SIGHUP, sys.SIGINT, sys.SIGQUIT, sys.SIGTERM, sys.SIGUSR1, sys.SIGUSR2,
 	sys.SIGALRM, sys.SIGWINCH, sys.SIGTSTP, sys.SIGTTIN, sys.SIGTTOU, sys.SIGCONT}
 
-// fromTerminal tells of signals that a terminal sends to its whole foreground
-// group, the program included.
+// fromTerminal tells of signals that the kernel sends only for a terminal, to its
+// whole foreground group, the program included.
 var fromTerminal = map[sys.Signal]bool{sys.SIGINT: true, sys.SIGQUIT: true, sys.SIGWINCH: true, sys.SIGTSTP: true}
 
 // fatalSignals are those above that end a program which does not expect them.
@@ -35,6 +35,10 @@ func (l *launcher) forward(sig os.Signal) {
 	if !ok || s == sys.SIGTTIN || s == sys.SIGTTOU {
 		return // the last two concern the whole group at all times
 	}
+	byKernel, byProcess := sys.Sent(s)
+	if !byKernel && !byProcess {
+		return
+	}
 	if l.guest == 0 {
 		l.soon = append(l.soon, s)
 		return
@@ -42,7 +46,7 @@ func (l *launcher) forward(sig os.Signal) {
 	if s == sys.SIGCONT && firstThreadState(l.guest) != 't' {
 		return // a shell continues the whole group, the program was in it
 	}
-	if !fromTerminal[s] || !sys.Foreground() {
+	if byProcess || !fromTerminal[s] {
 		sys.Kill(l.guest, s)
 	}
 	if fatalSignals[s] {

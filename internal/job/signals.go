@@ -3,7 +3,6 @@ package job
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"popcorn/internal/guest"
 	"popcorn/internal/sys"
@@ -22,9 +21,6 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 		return
 	}
 	t.single = false
-	if sig == sys.SIGTSTP && o.copied(t) {
-		sig = 0
-	}
 	if t.landing != nil {
 		o.land(t, sig)
 		return
@@ -57,26 +53,6 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 	default:
 		o.recall(t)
 	}
-}
-
-// copyPatience is how long popcorn run, once it can run, takes at most to pass a
-// signal on.
-const copyPatience = time.Second
-
-// copied tells whether a SIGTSTP is run's copy of one that the program had itself.
-// Both get those for their process group; run passes on what it believes to be its
-// alone, but it is stopped with the program and may come to that only when a shell
-// has continued both in the background. Without it the program would stop again.
-func (o *origin) copied(t *thread) bool {
-	info, err := sys.GetSigInfo(t.tid)
-	if err != nil {
-		return false
-	}
-	if info.Code() == 0 && info.PID() == o.cfg.RunPID { // SI_USER
-		return sys.Monotonic() < o.copiesUntil
-	}
-	o.copiesUntil = sys.Monotonic() + copyPatience
-	return false
 }
 
 // raiseTrap repeats a trap that followed an instruction of the stopped thread t,
@@ -271,25 +247,33 @@ func (o *origin) signalSets(t *thread) map[string]uint64 {
 func has(set uint64, sig sys.Signal) bool { return set>>(uint(sig)-1)&1 != 0 }
 
 // groupStopped handles a stop of the whole process (SIGSTOP and its kin): what
-// runs elsewhere is frozen too, until SIGCONT.
+// runs elsewhere is frozen too, until SIGCONT. The first thread that tells of one is
+// asked again: it may have stopped with the others, and told of that only now, when
+// they have been continued. A shell would see the program stop anew.
 func (o *origin) groupStopped(t *thread) {
 	t.group = true
 	if o.released(t, 0) {
 		return
 	}
-	if !o.stoppedJob {
-		o.stoppedJob = true
-		if !o.attached() {
-			sys.Kill(o.cfg.RunPID, sys.SIGSTOP) // a shell that waits for it shall see
-		}
-		for n, st := range o.nodes {
-			if st.joined {
-				o.send(n, wire.Header{Type: wire.TFreeze})
-			}
-		}
-	}
 	if err := sys.Listen(t.tid); err != nil {
 		o.logf("leave thread %d stopped: %v", t.tid, err)
+	}
+	if o.stoppedJob {
+		return
+	}
+	if !t.asked {
+		t.asked = true
+		sys.Interrupt(t.tid) // it stops anew, and says why it now would; ESRCH: it ends
+		return
+	}
+	o.stoppedJob = true
+	if !o.attached() {
+		sys.Kill(o.cfg.RunPID, sys.SIGSTOP) // a shell that waits for it shall see
+	}
+	for n, st := range o.nodes {
+		if st.joined {
+			o.send(n, wire.Header{Type: wire.TFreeze})
+		}
 	}
 }
 

@@ -77,18 +77,6 @@ func Getpgrp() int { return unix.Getpgrp() }
 // Dup2 makes to a duplicate of from, without close-on-exec.
 func Dup2(from, to int) error { return unix.Dup3(from, to, 0) }
 
-// Foreground tells whether this process is in the foreground process group of
-// its terminal, wherever its standard streams lead.
-func Foreground() bool {
-	fd, err := Open("/dev/tty", O_RDONLY|O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer Close(fd)
-	pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
-	return err == nil && pgrp == unix.Getpgrp()
-}
-
 // Inherited is the descriptors above standard error that this process got from
 // its parent and would pass on: those without close-on-exec. To be called before
 // anything else opens descriptors.

@@ -3,8 +3,10 @@ package test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +30,10 @@ func TestTerminal(t *testing.T) {
 			s.talk()
 			for range full(3, 30) {
 				s.hurry()
+			}
+			chance := random(t)
+			for range full(5, 100) {
+				s.early(chance)
 			}
 			for range full(2, 50) { // who is continued first is chance
 				s.background()
@@ -75,11 +81,7 @@ func (s *shell) hurry() {
 	before := strings.Count(s.all(), "interrupted")
 	s.types(s.program + "\n")
 	s.expect("ready\r\n")
-	started, err := unix.IoctlGetInt(int(s.tty.Fd()), unix.TIOCGPGRP)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := syscall.Kill(started, syscall.SIGINT); err != nil {
+	if err := syscall.Kill(s.foreground(), syscall.SIGINT); err != nil {
 		s.t.Fatal(err)
 	}
 	s.expect("interrupted 1\r\n")
@@ -96,6 +98,40 @@ func (s *shell) hurry() {
 	}
 }
 
+// early types Ctrl-C while a program is being started.
+func (s *shell) early(chance *rand.Rand) {
+	s.t.Helper()
+	shell := executable(s.r.cmd.Process.Pid)
+	s.types(s.program + " tick\n")
+	// Until it is another program, what the shell started has the shell's handlers.
+	for deadline := time.Now().Add(s.r.deadline); executable(s.foreground()) == shell; {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the shell starts nothing\n%s", s.all())
+		}
+		runtime.Gosched()
+	}
+	time.Sleep(time.Duration(chance.Int64N(int64(60 * time.Millisecond)))) // some moment of the start
+	s.types("\x03")
+	s.types("echo code=$?\n")
+	s.expect("code=130\r\n")
+}
+
+// executable is what a process runs, empty once it has ended.
+func executable(pid int) string {
+	path, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return path
+}
+
+// foreground is the terminal's foreground process group.
+func (s *shell) foreground() int {
+	s.t.Helper()
+	group, err := unix.IoctlGetInt(int(s.tty.Fd()), unix.TIOCGPGRP)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return group
+}
+
 // background has a program go on in the background, and ends it by Ctrl-C.
 func (s *shell) background() {
 	s.t.Helper()
@@ -109,7 +145,8 @@ func (s *shell) background() {
 	s.types("jobs\n")
 	s.expect("Running")
 	s.types("fg\n")
-	s.expect("tock\r\n")
+	shell := s.r.cmd.Process.Pid
+	s.until("tock in the foreground", func() bool { return s.foreground() != shell && s.found("tock\r\n") })
 	s.types("\x03")
 	s.expect("$ ")
 	s.types("echo code=$?\n")

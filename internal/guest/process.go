@@ -44,6 +44,8 @@ type Process struct {
 	cloned int
 	// agentStays: the vDSO's functions jump there.
 	agentStays bool
+	// held: it was started with signals held back, which its program gets.
+	held bool
 }
 
 // Start runs the stub with a's arguments, environment and descriptors and seizes
@@ -60,6 +62,7 @@ func Start(t *Tracer, a sys.SpawnAttr) (*Process, error) {
 		return nil, fmt.Errorf("start stub: %w", err)
 	}
 	p := &Process{PID: pid, tracer: t, mem: -1, maps: -1, pmap: -1, Pidfd: -1}
+	p.held = a.HoldSignals
 	t.Kick()
 	if err := p.seize(); err != nil {
 		p.Kill()
@@ -122,6 +125,22 @@ func (p *Process) awaitInterrupt() error {
 			return fmt.Errorf("interrupt process %d again: %w", p.PID, err)
 		}
 	}
+}
+
+// takeSignals has the program get the signals that were held back for it.
+func (p *Process) takeSignals() error {
+	if !p.held {
+		return nil
+	}
+	p.held = false
+	mask, err := sys.SigMask()
+	if err != nil {
+		return fmt.Errorf("read blocked signals: %w", err)
+	}
+	if err := sys.SetSigMask(p.PID, mask); err != nil {
+		return fmt.Errorf("set blocked signals of %d: %w", p.PID, err)
+	}
+	return nil
 }
 
 // Reopen opens the files that are bound to an address space; needed after every
@@ -324,6 +343,9 @@ func (p *Process) awaitExec() error {
 		}
 		switch sys.StopEvent(status) {
 		case sys.EVENT_EXEC:
+			if err := p.takeSignals(); err != nil {
+				return err
+			}
 			return p.Reopen()
 		case sys.EVENT_STOP: // an interrupt from before
 			continue

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -18,6 +19,8 @@ type SpawnAttr struct {
 	Cred      *Identity // who it runs as; nil: as this process does
 	InCgroup  bool      // start in the group of Cgroup
 	Cgroup    int       // descriptor of a cgroup v2 folder
+	// HoldSignals has it start with all signals blocked but those of faults.
+	HoldSignals bool
 }
 
 // Identity is what setgroups(2), setgid(2) and setuid(2) are given.
@@ -45,7 +48,27 @@ func Spawn(path string, a SpawnAttr) (int, error) {
 	if a.Cred != nil {
 		attr.Sys.Credential = &syscall.Credential{Uid: a.Cred.UID, Gid: a.Cred.GID, Groups: a.Cred.Groups}
 	}
+	if a.HoldSignals {
+		runtime.LockOSThread() // the child gets the mask of the thread that forks
+		defer runtime.UnlockOSThread()
+		var before unix.Sigset_t
+		if err := unix.PthreadSigmask(unix.SIG_BLOCK, &unix.Sigset_t{Val: [16]uint64{^uint64(faults)}}, &before); err != nil {
+			return 0, err
+		}
+		defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) // the arguments are right
+	}
 	return syscall.ForkExec(path, a.Argv, attr)
+}
+
+// faults are the signals of a thread's own doing.
+const faults = 1<<(SIGTRAP-1) | 1<<(SIGSEGV-1) | 1<<(SIGBUS-1) | 1<<(SIGILL-1) | 1<<(SIGFPE-1) | 1<<(SIGSYS-1)
+
+// SigMask is the set of signals that processes started here begin with blocked, bit
+// n-1 for signal n.
+func SigMask() (uint64, error) {
+	var mask unix.Sigset_t
+	err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &mask)
+	return mask.Val[0], err
 }
 
 // WaitPeek blocks until some child or tracee of this process, whichever thread

@@ -2,7 +2,6 @@ package test
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,14 +22,15 @@ func restoring(nodes int, every string) variant {
 		flags: []string{"--nodes", strconv.Itoa(nodes), "--spread", "--checkpoint", "image", "--checkpoint-every", every, "--on-loss", "restore"}}
 }
 
-// TestLossRestores: a program that loses a node, twice, goes on from its last
-// checkpoint on those that are left; its files are as if nothing had been.
+// TestLossRestores: a program that loses a node's supervisor, and then the process that
+// runs its threads at another, goes on from its last checkpoint on those that are left;
+// its files are as if nothing had been.
 func TestLossRestores(t *testing.T) {
 	r := start(t, command{path: guest(t, "records"), args: []string{strconv.Itoa(lossRecords)}, collect: []string{"records"},
 		deadline: full(3*time.Minute, 10*time.Minute)}, restoring(3, "500ms"))
 	image, records := filepath.Join(r.dir, "image"), filepath.Join(r.dir, "records")
 	var last os.FileInfo
-	for i := range 2 {
+	for i, lose := range []func(){r.loseNode, r.loseStub} {
 		r.until("it was restored", func() bool { return wentOn(r) == i })
 		r.until("it was saved", func() bool {
 			st, err := os.Stat(image)
@@ -42,7 +42,7 @@ func TestLossRestores(t *testing.T) {
 		})
 		size := fileSize(records)
 		r.until("it has written since", func() bool { return fileSize(records) > size })
-		r.loseNode()
+		lose()
 	}
 	o := r.wait()
 	if o.code != 0 || string(o.stdout) != "EXIT-SUCCESS\n" || wentOn(r) != 2 {
@@ -105,22 +105,21 @@ func fileSize(name string) int64 {
 // loseNode kills the supervisor of node 1.
 func (r *running) loseNode() {
 	r.t.Helper()
-	out, err := r.popcorn(10*time.Second, "inspect", r.id)
-	var job struct {
-		Supervisors []struct{ NID, PID int } `json:"supervisors"`
+	r.lose(func(p parts) int { return at(p.Supervisors, 1) })
+}
+
+// loseStub kills the process that runs the program's threads at node 1.
+func (r *running) loseStub() {
+	r.t.Helper()
+	r.lose(func(p parts) int { return at(p.Stubs, 1) })
+}
+
+func (r *running) lose(which func(parts) int) {
+	r.t.Helper()
+	p := r.partsWhen(func(p parts) bool { return which(p) > 0 })
+	if err := syscall.Kill(which(p), syscall.SIGKILL); err != nil {
+		r.t.Fatal(err)
 	}
-	if err == nil {
-		err = json.Unmarshal(out, &job)
-	}
-	for _, s := range job.Supervisors {
-		if s.NID == 1 && err == nil {
-			if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
-				r.t.Fatal(err)
-			}
-			return
-		}
-	}
-	r.t.Fatalf("find the supervisor of node 1: %v\n%s", err, out)
 }
 
 // saved waits until the job on host h has been saved to the file.

@@ -376,6 +376,8 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 		return exitOwn, refusal(m.Error), true
 	case m.Lost != 0:
 		return exitOwn, &lostError{m.Lost, errors.New(m.Error)}, true
+	case m.Error != "" && p.from.nid != 0: // what it had of the program is lost with it
+		return exitOwn, &lostError{p.from.nid, errors.New(m.Error)}, true
 	case m.Error != "":
 		return exitOwn, errors.New(m.Error), true
 	case m.Ended:

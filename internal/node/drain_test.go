@@ -45,6 +45,20 @@ func (a actor) leave() {
 	sys.Wait(a.pid, sys.WNOHANG) // its daemon may have ended before
 }
 
+// told waits until a deputy has been asked to go: a signal that was sent may not
+// have come when it ends.
+func (a actor) told() {
+	a.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) { // it is another process
+		if text, err := os.ReadFile(filepath.Join(a.dir, "terms")); err == nil && len(text) > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			a.t.Fatal("deputy was not asked to go")
+		}
+	}
+}
+
 // wantTold looks at how often a deputy that has ended was asked to go.
 func (a actor) wantTold(times int) {
 	a.t.Helper()
@@ -121,6 +135,9 @@ func TestDrain(t *testing.T) {
 	late := play(a, b)
 	b.drain("b")
 	b.wantDrained("b", 3, true)
+	for _, d := range []actor{old, fresh, late} {
+		d.told()
+	}
 	all := []actor{old, fresh, late, other}
 	for _, d := range all {
 		check(t, d.end.Close()) // so that they end together
@@ -156,6 +173,7 @@ func TestDrainGoesOn(t *testing.T) {
 	check(t, st.close())
 	a.start()
 	a.until("a=draining")
+	d.told()
 	d.leave()
 	d.wantTold(1)
 }
@@ -225,6 +243,7 @@ func TestDrainOnStop(t *testing.T) {
 	a.start()
 	a.wantDrained("a", 1, false)
 	a.drain("a")
+	stays.told()
 	stays.leave()
 	stays.wantTold(1)
 }

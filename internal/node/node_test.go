@@ -23,8 +23,8 @@ import (
 )
 
 // TestMain also is the deputy that tests start, told apart by its argument. It
-// leaves a file that says what it found, and then waits to be told to end. In the
-// end it leaves a file with a T for each SIGTERM.
+// leaves a file that says what it found, and then waits to be told to end. To another
+// file it adds a T at each SIGTERM.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "deputy" {
 		os.Exit(testDeputy(os.Args[2:]))
@@ -67,8 +67,24 @@ func testDeputy(args []string) int {
 		return 4 // it has a name and a daemon
 	}
 	dir := args[0]
-	terms := make(chan os.Signal, 16)
+	asked, err := os.Create(filepath.Join(dir, "terms"))
+	if err != nil {
+		return 5
+	}
+	terms, first, noted := make(chan os.Signal, 16), make(chan struct{}), make(chan struct{})
 	signal.Notify(terms, sys.SIGTERM)
+	go func() {
+		defer close(noted)
+		for n := 0; ; n++ {
+			if _, more := <-terms; !more {
+				return
+			}
+			asked.WriteString("T")
+			if n == 0 {
+				close(first)
+			}
+		}
+	}()
 	config, err := io.ReadAll(os.NewFile(deputyFD, "config"))
 	if err != nil {
 		return 1
@@ -95,15 +111,13 @@ func testDeputy(args []string) int {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "goes")); err == nil {
-		<-terms
-		terms <- sys.SIGTERM
+		<-first
 	} else {
 		io.ReadAll(end)
 	}
-	signal.Stop(terms) // what was sent is in there now
-	if os.WriteFile(filepath.Join(dir, "terms"), bytes.Repeat([]byte("T"), len(terms)), 0o644) != nil {
-		return 5
-	}
+	signal.Stop(terms)
+	close(terms)
+	<-noted
 	return 0
 }
 

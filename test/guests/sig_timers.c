@@ -32,10 +32,13 @@ static void *worker(void *arg)
 	ev.sigev_notify_thread_id = popcorn_gettid();
 	CHECK(timer_create(CLOCK_MONOTONIC, &ev, &timers[me]) == 0 && timer_settime(timers[me], 0, &its, NULL) == 0);
 	CHECK(timer_gettime(timers[me], &got) == 0 && got.it_interval.tv_nsec == 4000000);
-	while (atomic_load(&mine) < 10) {
-		if (me == 1)
-			pause();
-		x = x * 3 + 1;
+	for (int n; (n = atomic_load(&mine)) < 10; x = x * 3 + 1) {
+		if (me != 1)
+			continue;
+		/* Ever slower, that some pause begins before its signal, however slow the machine is. */
+		its.it_value.tv_nsec = its.it_interval.tv_nsec = 1000000L << n;
+		CHECK(timer_settime(timers[me], 0, &its, NULL) == 0);
+		pause();
 	}
 	CHECK(timer_delete(timers[me]) == 0);
 	return (void *)(x & 0);

@@ -30,16 +30,27 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+// calls is what --stats tells about system calls.
+type calls struct {
+	Syscalls map[string]struct {
+		Answered, Forwarded uint64
+		CopiedIn            uint64 `json:"copied_in"`
+	} `json:"syscalls"`
+	WentHome map[string]uint64 `json:"went_home"`
+}
+
+func callsOf(t *testing.T, stats []byte) (c calls) {
+	t.Helper()
+	if err := json.Unmarshal(stats, &c); err != nil {
+		t.Fatalf("read statistics: %v", err)
+	}
+	return c
+}
+
 // unmade is the claimed calls that the statistics do not know.
 func unmade(t *testing.T, claimed []string, stats []byte) []string {
 	t.Helper()
-	var s struct {
-		Syscalls map[string]struct{ Answered, Forwarded uint64 } `json:"syscalls"`
-		WentHome map[string]uint64                               `json:"went_home"`
-	}
-	if err := json.Unmarshal(stats, &s); err != nil {
-		t.Fatalf("read statistics: %v", err)
-	}
+	s := callsOf(t, stats)
 	return slices.DeleteFunc(slices.Clone(claimed), func(call string) bool {
 		e, known := syscalls.ByName(call)
 		made := s.Syscalls[call].Answered + s.Syscalls[call].Forwarded + s.WentHome[call]
@@ -48,6 +59,25 @@ func unmade(t *testing.T, claimed []string, stats []byte) []string {
 		}
 		return known && (made > 0 || e.Class == syscalls.Local)
 	})
+}
+
+// TestCopiedIn: calls bring along what they read, if they are to be fast.
+func TestCopiedIn(t *testing.T) {
+	for _, g := range guests(t) {
+		if g.name != "call_copied" {
+			continue
+		}
+		o := run(t, command{path: g.build(t), args: g.args()}, allAway)
+		checkPromise(t, g, o)
+		s := callsOf(t, o.stats)
+		for _, call := range []string{"write", "writev", "pwrite64", "sendmsg", "sendto", "openat", "rename", "fcntl", "semop"} {
+			if c := s.Syscalls[call]; c.CopiedIn == 0 || c.CopiedIn > c.Forwarded {
+				t.Errorf("%s: %d calls of %d brought along what they read", call, c.CopiedIn, c.Forwarded)
+			}
+		}
+		return
+	}
+	t.Fatal("there is no guest call_copied")
 }
 
 // TestCallCoverage holds that every system call has a guest that claims it, or a

@@ -68,19 +68,20 @@ const (
 // from it is believed beyond this guest's own memory; results of forwarded
 // calls come with the doorbell's notification instead.
 type Slots struct {
-	mem  []byte
-	fd   int
-	free []int
-	next int
+	mem     []byte
+	fd      int
+	free    []int
+	next    int
+	Buffers buffers
 }
 
-// NewSlots maps the slots that are in the memfd fd, which Close closes.
+// NewSlots maps the slots and buffers that are in the memfd fd, which Close closes.
 func NewSlots(fd int) (*Slots, error) {
-	mem, err := sys.Mmap(fd, 0, slotsSize, sys.PROT_READ|sys.PROT_WRITE, sys.MAP_SHARED)
+	mem, err := sys.Mmap(fd, 0, sharedSize, sys.PROT_READ|sys.PROT_WRITE, sys.MAP_SHARED)
 	if err != nil {
 		return nil, err
 	}
-	return &Slots{mem: mem, fd: fd, next: firstSlot}, nil
+	return &Slots{mem: mem, fd: fd, next: firstSlot, Buffers: buffers{mem: mem[slotsSize:]}}, nil
 }
 
 // Close unmaps the slots.

@@ -163,10 +163,10 @@ func (p *Process) putSlots(tid int) error {
 	if err != nil {
 		return fmt.Errorf("make slots: %w", err)
 	}
-	if _, err := p.Call(tid, sys.SYS_FTRUNCATE, fd, slotsSize); err != nil {
+	if _, err := p.Call(tid, sys.SYS_FTRUNCATE, fd, sharedSize); err != nil {
 		return fmt.Errorf("size slots: %w", err)
 	}
-	if _, err := p.Call(tid, sys.SYS_MMAP, uint64(slotBase), slotsSize, sys.PROT_READ|sys.PROT_WRITE,
+	if _, err := p.Call(tid, sys.SYS_MMAP, uint64(slotBase), sharedSize, sys.PROT_READ|sys.PROT_WRITE,
 		sys.MAP_SHARED|sys.MAP_FIXED_NOREPLACE, fd, 0); err != nil {
 		return fmt.Errorf("map slots: %w", err)
 	}

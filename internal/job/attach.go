@@ -170,7 +170,7 @@ func (o *origin) takeBack() error {
 	var all []*thread
 	for _, t := range o.threads {
 		all = append(all, t)
-		t.slot = 0
+		t.slot, t.copied = 0, copied{}
 		if t.rseq.Ptr != 0 && t.callable() {
 			if err := o.proc.RestoreRseq(t.tid, t.rseq); err != nil {
 				o.logf("restore restartable sequences of thread %d: %v", t.tid, err)

@@ -67,7 +67,7 @@ func (o *origin) post(t *thread, c *call) {
 		c.started = sys.Monotonic()
 	}
 	t.call = c
-	o.proc.Slots.Post(t.slot, c.nr, c.args)
+	o.proc.Slots.Post(t.slot, c.nr, t.copied.apply(c.args))
 }
 
 // callEnded takes the result of t's call to wherever t is.
@@ -76,6 +76,7 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 	if o.callAgain(t, c, ret) || o.callRest(t, c, ret) {
 		return
 	}
+	o.unload(t)
 	ret = c.total(ret)
 	if c.hold != 0 {
 		o.release(c.hold)
@@ -228,8 +229,8 @@ func (o *origin) populate(runs []run) {
 	}
 }
 
-// forwarded takes a call that remote thread t makes.
-func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64) {
+// forwarded takes a call that remote thread t makes, with what it brings along.
+func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64, pieces []piece) {
 	c := &call{nr: nr, args: args, started: sys.Monotonic(), remote: true}
 	if t.where == recalled {
 		t.call = c // not begun: it is made at home, after the signal
@@ -247,6 +248,7 @@ func (o *origin) forwarded(t *thread, nr uint64, args [6]uint64) {
 	count(o.stats.forwarded, nr, otherCalls)
 	t.to(calling)
 	t.call = c
+	o.load(t, nr, args, pieces)
 	o.begin(t, c) // a shadow in a stop of the whole process finds it afterwards
 }
 

@@ -81,23 +81,56 @@ func decodeJoin(b []byte) (m guest.Machine, ms []vm.Mapping, err error) {
 // be asked for; nothing does).
 const userEnd vm.Addr = 1 << 47
 
-// encodeCall is a system call's number and arguments as a frame's payload.
-func encodeCall(nr uint64, args [6]uint64) []byte {
-	b := make([]byte, 0, 56)
+// encodeCall is a system call's number and arguments, then its pieces, as a frame's
+// payload.
+func encodeCall(nr uint64, args [6]uint64, pieces []piece) []byte {
+	n := callSize
+	for _, p := range pieces {
+		n += pieceHead + len(p.data)
+	}
+	b := make([]byte, 0, n)
 	b = binary.LittleEndian.AppendUint64(b, nr)
 	for _, a := range args {
 		b = binary.LittleEndian.AppendUint64(b, a)
 	}
+	for _, p := range pieces {
+		b = append(b, byte(p.of+1))
+		b = binary.LittleEndian.AppendUint32(b, p.at)
+		b = binary.LittleEndian.AppendUint16(b, p.skew)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(p.data)))
+		b = append(b, p.data...)
+	}
 	return b
 }
 
-func decodeCall(b []byte) (nr uint64, args [6]uint64, err error) {
-	if len(b) != 56 {
-		return 0, args, fmt.Errorf("decode call: %w", sys.EINVAL)
+const (
+	callSize  = 56
+	pieceHead = 11
+)
+
+// decodeCall refuses pieces that nothing before them can point to. Their data are of b.
+func decodeCall(b []byte) (nr uint64, args [6]uint64, pieces []piece, err error) {
+	if len(b) < callSize {
+		return 0, args, nil, fmt.Errorf("decode call of %d bytes: %w", len(b), sys.EINVAL)
 	}
 	nr = binary.LittleEndian.Uint64(b)
 	for i := range args {
 		args[i] = binary.LittleEndian.Uint64(b[8+8*i:])
 	}
-	return nr, args, nil
+	for rest := b[callSize:]; len(rest) > 0; {
+		if len(rest) < pieceHead || len(pieces) == maxPieces {
+			return 0, args, nil, fmt.Errorf("decode buffers of call %d: %w", nr, sys.EINVAL)
+		}
+		p := piece{of: int(rest[0]) - 1, at: binary.LittleEndian.Uint32(rest[1:]), skew: binary.LittleEndian.Uint16(rest[5:])}
+		n := binary.LittleEndian.Uint32(rest[7:])
+		rest = rest[pieceHead:]
+		inside := p.of < 0 && p.at < uint32(len(args)) ||
+			p.of >= 0 && p.of < len(pieces) && uint64(p.at)+8 <= uint64(len(pieces[p.of].data))
+		if !inside || p.skew >= vm.PageSize || n == 0 || n > maxCopied || uint64(n) > uint64(len(rest)) {
+			return 0, args, nil, fmt.Errorf("decode buffer of call %d: %w", nr, sys.EINVAL)
+		}
+		p.data, rest = rest[:n:n], rest[n:]
+		pieces = append(pieces, p)
+	}
+	return nr, args, pieces, nil
 }

@@ -50,9 +50,38 @@ func TestMappingsRefused(t *testing.T) {
 
 func TestCallAgain(t *testing.T) {
 	args := [6]uint64{1, 2, 3, 1 << 63, 5, ^uint64(0)}
-	nr, got, err := decodeCall(encodeCall(sys.SYS_FUTEX, args))
-	if err != nil || nr != sys.SYS_FUTEX || got != args {
-		t.Errorf("got %d %v, %v", nr, got, err)
+	nr, got, pieces, err := decodeCall(encodeCall(sys.SYS_FUTEX, args, somePieces()))
+	if err != nil || nr != sys.SYS_FUTEX || got != args || !reflect.DeepEqual(pieces, somePieces()) {
+		t.Errorf("got %d %v %v, %v", nr, got, pieces, err)
+	}
+}
+
+func somePieces() []piece {
+	return []piece{{-1, 1, 8, make([]byte, 32)}, {0, 24, 4095, []byte("x")}, {-1, 5, 0, []byte("name\x00")}}
+}
+
+// TestPiecesRefused: what nothing points to, or is not whole, is no part of a call.
+func TestPiecesRefused(t *testing.T) {
+	for name, change := range map[string]func(ps []piece){
+		"argument 6":                func(ps []piece) { ps[0].at = 6 },
+		"pointer beyond its piece":  func(ps []piece) { ps[1].at = 25 },
+		"pointer in a later piece":  func(ps []piece) { ps[1].of = 2 },
+		"pointer in itself":         func(ps []piece) { ps[1].of = 1 },
+		"no data":                   func(ps []piece) { ps[2].data = nil },
+		"more than may be":          func(ps []piece) { ps[2].data = make([]byte, maxCopied+1) },
+		"a place outside of a page": func(ps []piece) { ps[2].skew = 4096 },
+	} {
+		ps := somePieces()
+		change(ps)
+		if _, _, got, err := decodeCall(encodeCall(1, [6]uint64{}, ps)); err == nil {
+			t.Errorf("%s: accepted as %v", name, got)
+		}
+	}
+	b := encodeCall(1, [6]uint64{}, somePieces())
+	for n := range len(b) {
+		if _, _, got, err := decodeCall(b[:n]); err == nil && len(got) == len(somePieces()) {
+			t.Errorf("cut to %d of %d bytes it is whole", n, len(b))
+		}
 	}
 }
 
@@ -131,12 +160,19 @@ func TestJoinRefused(t *testing.T) {
 }
 
 func FuzzDecodeCall(f *testing.F) {
-	f.Add(encodeCall(9, [6]uint64{1, 2, 3, 4, 5, 6}))
+	f.Add(encodeCall(9, [6]uint64{1, 2, 3, 4, 5, 6}, nil))
+	f.Add(encodeCall(46, [6]uint64{1, 2, 3, 4, 5, 6}, somePieces()))
 	f.Add(make([]byte, 55))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		nr, args, err := decodeCall(b)
-		if err == nil && string(encodeCall(nr, args)) != string(b) {
-			t.Fatalf("%x became %d %v", b, nr, args)
+		nr, args, pieces, err := decodeCall(b)
+		if err != nil {
+			return
+		}
+		if string(encodeCall(nr, args, pieces)) != string(b) {
+			t.Fatalf("%x became %d %v %v", b, nr, args, pieces)
+		}
+		if places, n := layout(pieces); n > 2*len(b)+len(pieces)*2*vm.PageSize || len(places) != len(pieces) {
+			t.Fatalf("%d bytes are laid out in %d", len(b), n)
 		}
 	})
 }

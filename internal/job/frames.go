@@ -47,11 +47,11 @@ func (o *origin) frame(from coherence.NodeID, h wire.Header, payload []byte) err
 func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
 	switch h.Type {
 	case wire.TCall:
-		nr, args, err := decodeCall(payload)
+		nr, args, pieces, err := decodeCall(payload)
 		if err != nil {
 			return err
 		}
-		o.forwarded(t, nr, args)
+		o.forwarded(t, nr, args, pieces)
 	case wire.TReturn:
 		ctx, err := guest.ParseContext(payload)
 		if err != nil {

@@ -163,7 +163,13 @@ func (h *hostile) frame() (wire.Header, []byte) {
 func (h *hostile) payload(head wire.Header) []byte {
 	switch h.byte() % 6 {
 	case 0:
-		return encodeCall(h.number(), [6]uint64{h.number(), h.number(), h.number(), h.number(), h.number(), h.number()})
+		call := [6]uint64{h.number(), h.number(), h.number(), h.number(), h.number(), h.number()}
+		var pieces []piece
+		for range h.byte() % 4 {
+			data := make([]byte, max(h.number()%(2*maxCopied), 1))
+			pieces = append(pieces, piece{int(h.byte()%4) - 1, uint32(h.byte() % 64), uint16(h.number() % 8192), data})
+		}
+		return encodeCall(h.number(), call, pieces)
 	case 1:
 		c := &guest.Context{}
 		c.Regs.Rip, c.Regs.Rsp, c.Regs.Orig_rax, c.Regs.Rax = h.number(), h.number(), h.number(), h.number()

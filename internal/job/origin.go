@@ -408,6 +408,7 @@ func (o *origin) threadGone(t *thread, e guest.Event) {
 		}
 		*id = 0
 	}
+	o.unload(t)
 	if t.slot > 0 && o.proc.Slots != nil {
 		o.proc.Slots.Free(t.slot)
 		t.slot = 0

@@ -132,6 +132,7 @@ func (o *origin) afterReturn(t *thread) bool {
 func (o *origin) land(t *thread, sig sys.Signal) {
 	l := t.landing
 	t.landing = nil
+	o.unload(t) // of a call that it makes anew, if at all
 	if sig != 0 && l.reason == returnPopcorn {
 		l.ctx.Again(l.nr) // after the handler
 		l.reason = returnCall

@@ -56,8 +56,9 @@ type thread struct {
 	// place is where placement or a person wants it: a thread that is home on an
 	// errand goes back there.
 	place    coherence.NodeID
-	proposed int // by propose_migration; -1 none
-	slot     int // of the shadow, 0 none
+	proposed int    // by propose_migration; -1 none
+	slot     int    // of the shadow, 0 none
+	copied   copied // for the call that the shadow makes
 
 	stopped    bool       // in a ptrace-stop that nobody has resumed
 	group      bool       // that stop is one of the whole process

@@ -242,7 +242,8 @@ func (r *remote) notified(events uint32) {
 // forward has a call of v made at home.
 func (r *remote) forward(v *visitor, n sys.Notif) {
 	v.state = inCall
-	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args))
+	call := encodeCall(uint64(n.Nr), n.Args, copiesOf(r, n.Nr, n.Args))
+	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, call)
 }
 
 // leaveFromCall sends a visitor home that waits in a notification.

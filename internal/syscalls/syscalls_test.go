@@ -292,3 +292,49 @@ func TestMarkdownTable(t *testing.T) {
 		}
 	}
 }
+
+// TestCopiedIn: what calls read is described by arguments that there are, and only of
+// calls that home's kernel makes.
+func TestCopiedIn(t *testing.T) {
+	for nr, list := range copiedIn {
+		if c := Lookup(nr).Class; c != Home {
+			t.Errorf("%s is %v", Lookup(nr).Name, c)
+		}
+		seen := map[int]bool{}
+		for _, c := range list {
+			if c.arg > 5 || c.size.times > 5 || c.size.times == c.arg || seen[c.arg] || c.shape == Fixed && c.size.bytes == 0 {
+				t.Errorf("%s: %+v", Lookup(nr).Name, c)
+			}
+			seen[c.arg] = true
+		}
+	}
+	const zeroCopy = 0x4000000
+	for _, c := range []struct {
+		call string
+		args [6]uint64
+		want []Buffer
+	}{
+		{"write", [6]uint64{1, 4096, 12}, []Buffer{{1, Fixed, 12}}},
+		{"sendto", [6]uint64{1, 4096, 12, 0, 8192, 16}, []Buffer{{1, Fixed, 12}, {4, Fixed, 16}}},
+		{"sendto", [6]uint64{1, 4096, 12, zeroCopy}, nil},
+		{"sendmsg", [6]uint64{1, 4096, zeroCopy}, nil},
+		{"sendmsg", [6]uint64{1, 4096}, []Buffer{{1, Message, 0}}},
+		{"writev", [6]uint64{1, 4096, 3}, []Buffer{{1, Vector, 3}}},
+		{"semop", [6]uint64{1, 4096, 3}, []Buffer{{1, Fixed, 18}}},
+		{"semop", [6]uint64{1, 4096, ^uint64(0)}, []Buffer{{1, Fixed, 6 << 32}}},
+		{"openat", [6]uint64{1, 4096}, []Buffer{{1, String, 0}}},
+		{"futex", [6]uint64{4096, 128, 0, 8192}, []Buffer{{3, Fixed, 16}}}, // FUTEX_WAIT | FUTEX_PRIVATE_FLAG
+		{"futex", [6]uint64{4096, 129, 0, 8192}, nil},
+		{"fcntl", [6]uint64{1, 7, 4096}, []Buffer{{2, Fixed, 32}}},
+		{"fcntl", [6]uint64{1, 5, 4096}, nil}, // F_GETLK writes
+		{"ioctl", [6]uint64{1, 0x5421, 4096}, []Buffer{{2, Fixed, 4}}},
+		{"ioctl", [6]uint64{1, 0x5401, 4096}, nil},
+		{"read", [6]uint64{1, 4096, 12}, nil},
+		{"poll", [6]uint64{4096, 12}, nil},
+	} {
+		e, ok := ByName(c.call)
+		if got := CopiedIn(e.Nr, c.args); !ok || !slices.Equal(got, c.want) {
+			t.Errorf("%s%v: got %v, want %v", c.call, c.args, got, c.want)
+		}
+	}
+}

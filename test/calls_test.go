@@ -34,7 +34,7 @@ func TestCalls(t *testing.T) {
 type calls struct {
 	Syscalls map[string]struct {
 		Answered, Forwarded uint64
-		CopiedIn            uint64 `json:"copied_in"`
+		Copied              uint64 `json:"copied"`
 	} `json:"syscalls"`
 	WentHome map[string]uint64 `json:"went_home"`
 }
@@ -61,23 +61,25 @@ func unmade(t *testing.T, claimed []string, stats []byte) []string {
 	})
 }
 
-// TestCopiedIn: calls bring along what they read, if they are to be fast.
-func TestCopiedIn(t *testing.T) {
-	for _, g := range guests(t) {
-		if g.name != "call_copied" {
-			continue
-		}
-		o := run(t, command{path: g.build(t), args: g.args()}, allAway)
-		checkPromise(t, g, o)
-		s := callsOf(t, o.stats)
-		for _, call := range []string{"write", "writev", "pwrite64", "sendmsg", "sendto", "openat", "rename", "fcntl", "semop"} {
-			if c := s.Syscalls[call]; c.CopiedIn == 0 || c.CopiedIn > c.Forwarded {
-				t.Errorf("%s: %d calls of %d brought along what they read", call, c.CopiedIn, c.Forwarded)
+// TestCopied: calls bring along what they read, and bring back what they write, if they
+// are to be fast.
+func TestCopied(t *testing.T) {
+	for name, calls := range map[string]string{
+		"call_copied":  "write writev pwrite64 sendmsg sendto openat rename fcntl semop",
+		"call_results": "read pread64 recvfrom stat fstat readlink getcwd getrandom pipe socketpair uname epoll_wait",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := readGuest(t, "guests/"+name+".c")
+			o := run(t, command{path: g.build(t), args: g.args()}, allAway)
+			checkPromise(t, g, o)
+			s := callsOf(t, o.stats)
+			for _, call := range strings.Fields(calls) {
+				if c := s.Syscalls[call]; c.Copied == 0 || c.Copied > c.Forwarded {
+					t.Errorf("%s: %d calls of %d had copies", call, c.Copied, c.Forwarded)
+				}
 			}
-		}
-		return
+		})
 	}
-	t.Fatal("there is no guest call_copied")
 }
 
 // TestCallCoverage holds that every system call has a guest that claims it, or a

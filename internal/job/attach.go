@@ -216,6 +216,8 @@ func (o *origin) takeCallBack(t *thread) bool {
 	o.settleShadow(t)
 	const eintr = -int64(sys.EINTR) // by our stop, not by a signal
 	switch {
+	case c.delivering:
+		return false
 	case c.done && c.interrupted:
 		ctx.Interrupted(c.nr, c.ret)
 	case c.done && (int64(c.ret) != eintr || !syscalls.RestartsWithEINTR(int(c.nr))):

@@ -76,8 +76,9 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 	if o.callAgain(t, c, ret) || o.callRest(t, c, ret) {
 		return
 	}
-	o.unload(t)
 	ret = c.total(ret)
+	written := o.copiedOut(t, ret)
+	o.unload(t)
 	if c.hold != 0 {
 		o.release(c.hold)
 		c.hold = 0
@@ -87,11 +88,22 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 		o.grown(t, a)
 		return
 	}
+	if len(written) > 0 && t.where != calling {
+		c.done, c.ret = true, ret
+		o.deliver(t, c, written, func() { o.callOver(t, ret, nil) })
+		return
+	}
+	o.callOver(t, ret, written)
+}
+
+// callOver ends a call of t, the rest of which that it has written is not in place yet.
+func (o *origin) callOver(t *thread, ret uint64, written []deposit) {
+	c := t.call
 	switch t.where {
 	case calling:
 		t.call = nil
 		t.to(away)
-		o.send(t.node, wire.Header{Type: wire.TCallResult, ID: uint64(t.tid), Addr: ret})
+		o.tell(t, ret, written)
 	case leavingIn:
 		t.call = nil
 		ctx := t.ctx

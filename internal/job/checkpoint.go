@@ -177,7 +177,7 @@ func (s *saving) restless() string {
 			return "the program is paused"
 		case t.bears != 0:
 			return fmt.Sprintf("thread %d is about to take a signal", t.tid)
-		case !t.callable(), t.busy() && !s.by.is(t), t.landing != nil, t.single, t.execing, t.call != nil && t.call.byButler:
+		case !t.callable(), t.busy() && !s.by.is(t), t.landing != nil, t.single, t.execing, t.call != nil && (t.call.byButler || t.call.delivering || s.o.hasWritten(t)):
 			return fmt.Sprintf("thread %d is in the middle of a call", t.tid)
 		}
 	}

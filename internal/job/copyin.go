@@ -13,15 +13,22 @@ import (
 // A forwarded call brings along what it reads of the program's memory, so far as its node
 // has that: home's kernel would fetch page after page, and the thread take them back. It
 // reads copies then, which stand in memory that only home has; it reads them as they were
-// when the call was made, which is one of the moments at which it might have.
+// when the call was made, which is one of the moments at which it might have. What it writes
+// there is brought to its place afterwards, see copyout.go.
 
-// piece is a buffer of a call, with what points to it.
+// piece is a buffer of a call, with what points to it: to be read, or to be written.
 type piece struct {
 	of   int    // the piece before, from 0, that has the pointer; -1: it is an argument
 	at   uint32 // which argument, or where in that piece
-	skew uint16 // where its page it lies: direct transfers care
+	skew uint16 // where in its page it lies: direct transfers care
 	data []byte
+	// out is how many bytes come back at the most, and per for each one that the call
+	// returns (syscalls.Result).
+	out uint32
+	per uint16
 }
+
+func (p *piece) size() int { return max(len(p.data), int(p.out)) }
 
 const (
 	// maxCopied is the most bytes that a call brings along.
@@ -96,7 +103,7 @@ func (c *copyIn) take(of int, at uint32, a, n uint64) int {
 
 func (c *copyIn) add(of int, at uint32, a uint64, b []byte) int {
 	c.left -= len(b)
-	c.pieces = append(c.pieces, piece{of, at, uint16(a % vm.PageSize), b})
+	c.pieces = append(c.pieces, piece{of: of, at: at, skew: uint16(a % vm.PageSize), data: b})
 	return len(c.pieces) - 1
 }
 
@@ -161,25 +168,26 @@ func layout(pieces []piece) (places []int, length int) {
 	const together = 64 // as the program's own small structures may be aligned
 	for _, p := range pieces {
 		align := together
-		if p.skew%directAlign == 0 && len(p.data) >= directAlign {
+		if p.skew%directAlign == 0 && p.size() >= directAlign {
 			align = vm.PageSize
 		}
 		length = (length+align-1)&^(align-1) + int(p.skew)%align
 		places = append(places, length)
-		length += len(p.data)
+		length += p.size()
 	}
 	return places, length
 }
 
-// copied is what a shadow's call has been given to read.
+// copied is what a shadow's call has been given to read, and to write.
 type copied struct {
 	at    vm.Addr
-	n     int
+	mem   []byte    // what is there
 	moved [6]uint64 // by how much the arguments are, to point there
+	out   []promised
 }
 
-// load puts the pieces of a call that t's shadow is to make where it reads them. Without
-// room for them it reads what the program has.
+// load puts the pieces of a call that t's shadow is to make where it reads and writes them.
+// Without room for them it uses what the program has.
 func (o *origin) load(t *thread, nr uint64, args [6]uint64, pieces []piece) {
 	o.unload(t)
 	if len(pieces) == 0 {
@@ -190,8 +198,14 @@ func (o *origin) load(t *thread, nr uint64, args [6]uint64, pieces []piece) {
 	if mem == nil {
 		return
 	}
-	count(o.stats.copiedIn, nr, otherCalls)
-	t.copied = copied{at: at, n: n, moved: place(mem, at, args, pieces, places)}
+	count(o.stats.copied, nr, otherCalls)
+	t.copied = copied{at: at, mem: mem, moved: place(mem, at, args, pieces, places)}
+	for i, p := range pieces {
+		if p.of < 0 && p.out > 0 {
+			r := syscalls.Result{Arg: int(p.at), Size: uint64(p.out), Per: uint64(p.per)}
+			t.copied.out = append(t.copied.out, promised{r, vm.Addr(args[p.at]), places[i]})
+		}
+	}
 }
 
 // place puts pieces at their places in mem, which is at at in the guest, and has everything
@@ -211,8 +225,8 @@ func place(mem []byte, at vm.Addr, args [6]uint64, pieces []piece, places []int)
 
 // unload gives back what the call that t's shadow has made was given.
 func (o *origin) unload(t *thread) {
-	if t.copied.n > 0 && o.proc.Slots != nil {
-		o.proc.Slots.Buffers.GiveBack(t.copied.at, t.copied.n)
+	if t.copied.mem != nil && o.proc.Slots != nil {
+		o.proc.Slots.Buffers.GiveBack(t.copied.at, len(t.copied.mem))
 	}
 	t.copied = copied{}
 }

@@ -97,6 +97,8 @@ func encodeCall(nr uint64, args [6]uint64, pieces []piece) []byte {
 		b = append(b, byte(p.of+1))
 		b = binary.LittleEndian.AppendUint32(b, p.at)
 		b = binary.LittleEndian.AppendUint16(b, p.skew)
+		b = binary.LittleEndian.AppendUint32(b, p.out)
+		b = binary.LittleEndian.AppendUint16(b, p.per)
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(p.data)))
 		b = append(b, p.data...)
 	}
@@ -105,7 +107,7 @@ func encodeCall(nr uint64, args [6]uint64, pieces []piece) []byte {
 
 const (
 	callSize  = 56
-	pieceHead = 11
+	pieceHead = 17
 )
 
 // decodeCall refuses pieces that nothing before them can point to. Their data are of b.
@@ -121,12 +123,13 @@ func decodeCall(b []byte) (nr uint64, args [6]uint64, pieces []piece, err error)
 		if len(rest) < pieceHead || len(pieces) == maxPieces {
 			return 0, args, nil, fmt.Errorf("decode buffers of call %d: %w", nr, sys.EINVAL)
 		}
-		p := piece{of: int(rest[0]) - 1, at: binary.LittleEndian.Uint32(rest[1:]), skew: binary.LittleEndian.Uint16(rest[5:])}
-		n := binary.LittleEndian.Uint32(rest[7:])
+		p := piece{of: int(rest[0]) - 1, at: binary.LittleEndian.Uint32(rest[1:]), skew: binary.LittleEndian.Uint16(rest[5:]),
+			out: binary.LittleEndian.Uint32(rest[7:]), per: binary.LittleEndian.Uint16(rest[11:])}
+		n := binary.LittleEndian.Uint32(rest[13:])
 		rest = rest[pieceHead:]
 		inside := p.of < 0 && p.at < uint32(len(args)) ||
 			p.of >= 0 && p.of < len(pieces) && uint64(p.at)+8 <= uint64(len(pieces[p.of].data))
-		if !inside || p.skew >= vm.PageSize || n == 0 || n > maxCopied || uint64(n) > uint64(len(rest)) {
+		if !inside || p.skew >= vm.PageSize || n == 0 && p.out == 0 || n > maxCopied || p.out > maxOut || uint64(n) > uint64(len(rest)) {
 			return 0, args, nil, fmt.Errorf("decode buffer of call %d: %w", nr, sys.EINVAL)
 		}
 		p.data, rest = rest[:n:n], rest[n:]

@@ -8,6 +8,7 @@ import (
 
 	"popcorn/internal/guest"
 	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
 	"popcorn/internal/vm"
 )
 
@@ -57,7 +58,8 @@ func TestCallAgain(t *testing.T) {
 }
 
 func somePieces() []piece {
-	return []piece{{-1, 1, 8, make([]byte, 32)}, {0, 24, 4095, []byte("x")}, {-1, 5, 0, []byte("name\x00")}}
+	return []piece{{of: -1, at: 1, skew: 8, data: make([]byte, 32)}, {of: 0, at: 24, skew: 4095, data: []byte("x")},
+		{of: -1, at: 5, data: []byte("name\x00")}, {of: -1, at: 2, skew: 9, out: 120, per: 12, data: []byte{}}}
 }
 
 // TestPiecesRefused: what nothing points to, or is not whole, is no part of a call.
@@ -69,6 +71,7 @@ func TestPiecesRefused(t *testing.T) {
 		"pointer in itself":         func(ps []piece) { ps[1].of = 1 },
 		"no data":                   func(ps []piece) { ps[2].data = nil },
 		"more than may be":          func(ps []piece) { ps[2].data = make([]byte, maxCopied+1) },
+		"more back than may be":     func(ps []piece) { ps[3].out = maxOut + 1 },
 		"a place outside of a page": func(ps []piece) { ps[2].skew = 4096 },
 	} {
 		ps := somePieces()
@@ -175,4 +178,46 @@ func FuzzDecodeCall(f *testing.F) {
 			t.Fatalf("%d bytes are laid out in %d", len(b), n)
 		}
 	})
+}
+
+// FuzzDecodeDeposits: whatever arrives is refused, or survives the way back and is for no
+// memory of ours.
+func FuzzDecodeDeposits(f *testing.F) {
+	f.Add(encodeDeposits([]deposit{{4096, []byte("bytes")}, {0x7f0000000000, make([]byte, 300)}}))
+	f.Add(encodeDeposits([]deposit{{guest.AgentRange().Start, []byte("bytes")}}))
+	f.Add(encodeDeposits([]deposit{{userEnd - 2, []byte("bytes")}}))
+	f.Add(encodeDeposits([]deposit{{^vm.Addr(0), []byte("bytes")}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list, err := decodeDeposits(b)
+		if err != nil {
+			return
+		}
+		if string(encodeDeposits(list)) != string(b) {
+			t.Fatalf("%x became %v", b, list)
+		}
+		for _, d := range list {
+			r := vm.Range{Start: d.addr, End: d.addr + vm.Addr(len(d.data))}
+			if r.Empty() || r.End > userEnd || r.Overlaps(guest.AgentRange()) {
+				t.Fatalf("%v is accepted", r)
+			}
+		}
+	})
+}
+
+// TestSplit: what a call wrote goes where it was promised, or nowhere.
+func TestSplit(t *testing.T) {
+	out := []promised{{Result: syscalls.Result{Size: 16}, addr: 4096}, {Result: syscalls.Result{Size: 100, Per: 1}, addr: 8192}}
+	list, err := split(out, 3, []byte("0123456789abcdefxyz"))
+	want := []deposit{{4096, []byte("0123456789abcdef")}, {8192, []byte("xyz")}}
+	if err != nil || !reflect.DeepEqual(list, want) {
+		t.Errorf("got %v, %v", list, err)
+	}
+	if list, err = split(out, 0, []byte("0123456789abcdef")); err != nil || len(list) != 1 {
+		t.Errorf("nothing of a second piece: got %v, %v", list, err)
+	}
+	for _, payload := range []string{"0123456789abcdefxy", "0123456789abcdefxyz_", "", "0"} {
+		if list, err = split(out, 3, []byte(payload)); err == nil {
+			t.Errorf("%q: accepted as %v", payload, list)
+		}
+	}
 }

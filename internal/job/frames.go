@@ -64,6 +64,8 @@ func (o *origin) threadFrame(t *thread, h wire.Header, payload []byte) error {
 			return nil
 		}
 		o.returned(t, ctx, h.Aux, h.Addr, h.Flags&flagInCall != 0)
+	case wire.TCopyOut:
+		return o.undelivered(t, h.Addr, payload)
 	case wire.TArrived:
 		o.arrived(t)
 	case wire.TQuery:

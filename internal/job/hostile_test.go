@@ -167,7 +167,7 @@ func (h *hostile) payload(head wire.Header) []byte {
 		var pieces []piece
 		for range h.byte() % 4 {
 			data := make([]byte, max(h.number()%(2*maxCopied), 1))
-			pieces = append(pieces, piece{int(h.byte()%4) - 1, uint32(h.byte() % 64), uint16(h.number() % 8192), data})
+			pieces = append(pieces, piece{int(h.byte()%4) - 1, uint32(h.byte() % 64), uint16(h.number() % 8192), data, uint32(h.byte()), uint16(h.byte() % 16)})
 		}
 		return encodeCall(h.number(), call, pieces)
 	case 1:

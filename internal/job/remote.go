@@ -40,9 +40,10 @@ type visitor struct {
 	tid    int // at the origin
 	stub   int // the thread here that it runs on
 	state  visitorState
-	notif  uint64  // of the call being made for it
-	query  vm.Addr // that home was asked about
-	asked  vm.Addr // the query before
+	notif  uint64     // of the call being made for it
+	out    []promised // what that may write
+	query  vm.Addr    // that home was asked about
+	asked  vm.Addr    // the query before
 	recall bool
 	held   bool // stopped by a freeze
 	// leaveWith is a call that it shall make at home, seen by notification.
@@ -146,7 +147,7 @@ func (r *remote) frame(from coherence.NodeID, h wire.Header, payload []byte) err
 	case wire.TArrive:
 		return r.arrive(int(h.ID), payload)
 	case wire.TCallResult:
-		r.result(int(h.ID), h.Addr)
+		return r.result(int(h.ID), h.Addr, h.Flags&flagCopiedOut != 0, payload)
 	case wire.TRecall:
 		r.recall(int(h.ID))
 	case wire.TQueryResult:

@@ -99,6 +99,8 @@ func (o *origin) stillCalling(t *thread, ctx *guest.Context) bool {
 	switch {
 	case c == nil:
 		return false
+	case c.delivering:
+		return true
 	case c.done && c.interrupted:
 		ctx.Interrupted(c.nr, c.ret)
 	case c.done:

@@ -175,6 +175,9 @@ func (o *origin) settleShadow(t *thread) {
 	case guest.ShadowCalled:
 		c.done, c.ret = true, c.total(ret)
 	}
+	if written := o.copiedOut(t, c.ret); c.done && len(written) > 0 {
+		o.deliver(t, c, written, func() { o.callOver(t, c.ret, nil) })
+	}
 }
 
 // returnedForSignal gives the thread's user state to its shadow, which stands
@@ -183,7 +186,7 @@ func (o *origin) settleShadow(t *thread) {
 // SA_RESTART and EINTR are decided as always.
 func (o *origin) returnedForSignal(t *thread, ctx *guest.Context, reason uint32, nr uint64) {
 	if o.stillCalling(t, ctx) {
-		// The butler is at it: it ends soon, then the signal is delivered.
+		// The butler is at it, or what it wrote on its way: it ends soon, then the signal is delivered.
 		t.ctx = ctx
 		if t.where != homeIn {
 			t.to(homeIn)

@@ -20,7 +20,7 @@ type stats struct {
 	moves     map[string]uint64 // by direction
 	forward   pager.Histogram
 	forwarded map[uint64]uint64
-	copiedIn  map[uint64]uint64
+	copied    map[uint64]uint64
 	wentHome  map[string]uint64
 	peaks     map[coherence.NodeID]int
 	home      sys.Rusage
@@ -36,7 +36,7 @@ type statsWait struct {
 }
 
 func newStats() *stats {
-	return &stats{moves: map[string]uint64{}, forwarded: map[uint64]uint64{}, copiedIn: map[uint64]uint64{}, wentHome: map[string]uint64{},
+	return &stats{moves: map[string]uint64{}, forwarded: map[uint64]uint64{}, copied: map[uint64]uint64{}, wentHome: map[string]uint64{},
 		peaks: map[coherence.NodeID]int{}, remotes: map[coherence.NodeID]remoteReport{}}
 }
 
@@ -192,8 +192,8 @@ type callReport struct {
 	Local     uint64 `json:"local"`
 	Answered  uint64 `json:"answered"`
 	Forwarded uint64 `json:"forwarded"`
-	// CopiedIn is how many of those forwarded brought along what they read.
-	CopiedIn uint64 `json:"copied_in"`
+	// Copied is how many of those forwarded had copies to read and to write.
+	Copied uint64 `json:"copied"`
 }
 
 // statsDocument is the content of --stats.
@@ -247,7 +247,7 @@ func (o *origin) document() statsDocument {
 	for nr, k := range s.forwarded {
 		c := d.Syscalls[syscalls.Lookup(int(nr)).Name]
 		c.Forwarded += k
-		c.CopiedIn += s.copiedIn[nr]
+		c.Copied += s.copied[nr]
 		d.Syscalls[syscalls.Lookup(int(nr)).Name] = c
 	}
 	d.Migrations.Direction = s.moves

@@ -133,6 +133,7 @@ type call struct {
 	waited      bool   // a mere stop ended it with EINTR, it is being made again
 	moved       uint64 // bytes that earlier parts of it have moved
 	asked       bool   // whether it reads the program's arguments
+	delivering  bool   // done, but what it wrote is not in place yet
 	begun       bool   // before the shadow had it: its thread was interrupted in it
 }
 

@@ -242,7 +242,10 @@ func (r *remote) notified(events uint32) {
 // forward has a call of v made at home.
 func (r *remote) forward(v *visitor, n sys.Notif) {
 	v.state = inCall
-	call := encodeCall(uint64(n.Nr), n.Args, copiesOf(r, n.Nr, n.Args))
+	results, out := r.resultsOf(n)
+	v.out = out
+	r.want(out) // asked for first, it is there before the result
+	call := encodeCall(uint64(n.Nr), n.Args, append(copiesOf(r, n.Nr, n.Args), results...))
 	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, call)
 }
 
@@ -263,18 +266,31 @@ func (r *remote) answerIdentity(v *visitor, n sys.Notif) {
 	answer(r.stub.Listener, n.ID, ret)
 }
 
-// result gives a visitor the result of its forwarded call.
-func (r *remote) result(tid int, ret uint64) {
+// result gives a visitor the result of its forwarded call, whose payload is what that has
+// written, if copied tells so.
+func (r *remote) result(tid int, ret uint64, copied bool, payload []byte) error {
 	v := r.visitors[tid]
 	if v == nil || v.state != inCall {
-		return
+		return nil
+	}
+	if v.recall {
+		v.state = running
+		return nil // stopped by now; home knows
+	}
+	if copied {
+		list, err := split(v.out, ret, payload)
+		if err != nil {
+			return err
+		}
+		if !r.put(list) {
+			r.send(coherence.Home, wire.Header{Type: wire.TCopyOut, ID: uint64(tid), Addr: ret}, encodeDeposits(list))
+			return nil
+		}
 	}
 	v.state = running
-	if v.recall {
-		return // stopped by now; home knows
-	}
 	if r.frozen {
 		r.interrupt(v)
 	}
 	answer(r.stub.Listener, v.notif, ret)
+	return nil
 }

@@ -154,6 +154,12 @@ func (p *Pager) askAhead(now time.Duration, of coherence.NodeID, page vm.Page, a
 	}
 }
 
+// Want asks for n pages from page on to be written here, as if a thread had faulted.
+func (p *Pager) Want(page vm.Page, n uint32) {
+	p.m.Fault(p.cfg.Clock(), page, coherence.Write, min(n, maxRun))
+	p.run()
+}
+
 // Receive takes a coherence frame that node from sent.
 func (p *Pager) Receive(from coherence.NodeID, h wire.Header, payload []byte) error {
 	msg := message(h)

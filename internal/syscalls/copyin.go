@@ -166,11 +166,14 @@ func CopiedIn(nr int, args [6]uint64) []Buffer {
 }
 
 func (c copied) buffer(args [6]uint64) Buffer {
-	b := Buffer{c.arg, c.shape, c.size.bytes}
-	if c.size.times >= 0 {
-		b.Size *= min(args[c.size.times], 1<<32) // no overflow, and too much for any buffer
+	return Buffer{c.arg, c.shape, c.size.of(args)}
+}
+
+func (s size) of(args [6]uint64) uint64 {
+	if s.times < 0 {
+		return s.bytes
 	}
-	return b
+	return s.bytes * min(args[s.times], 1<<32) // no overflow, and too much for any buffer
 }
 
 // keepsPages tells whether the kernel goes on with the pages themselves once the call has

@@ -308,6 +308,23 @@ func TestCopiedIn(t *testing.T) {
 			seen[c.arg] = true
 		}
 	}
+	for nr, list := range copiedOut {
+		if c := Lookup(nr).Class; c != Home {
+			t.Errorf("%s is %v", Lookup(nr).Name, c)
+		}
+		seen := map[int]bool{}
+		for _, w := range list {
+			if w.arg > 5 || w.size.times > 5 || w.size.times == w.arg || seen[w.arg] || w.size.bytes == 0 || w.per > 0 && w.per != w.size.bytes {
+				t.Errorf("%s: %+v", Lookup(nr).Name, w)
+			}
+			seen[w.arg] = true
+			for _, c := range copiedIn[nr] {
+				if c.arg == w.arg {
+					t.Errorf("%s reads and writes by argument %d", Lookup(nr).Name, c.arg)
+				}
+			}
+		}
+	}
 	const zeroCopy = 0x4000000
 	for _, c := range []struct {
 		call string
@@ -335,6 +352,41 @@ func TestCopiedIn(t *testing.T) {
 		e, ok := ByName(c.call)
 		if got := CopiedIn(e.Nr, c.args); !ok || !slices.Equal(got, c.want) {
 			t.Errorf("%s%v: got %v, want %v", c.call, c.args, got, c.want)
+		}
+	}
+}
+
+func TestCopiedOut(t *testing.T) {
+	for _, c := range []struct {
+		call string
+		args [6]uint64
+		ret  uint64
+		want []uint64 // how much is written by each pointer
+	}{
+		{"read", [6]uint64{1, 4096, 12}, 5, []uint64{5}},
+		{"read", [6]uint64{1, 4096, 12}, 0, []uint64{0}},
+		{"recvfrom", [6]uint64{1, 4096, 12}, 20, []uint64{12}}, // of a datagram, to netlink say
+		{"recvfrom", [6]uint64{1, 4096, 12, 0x20}, 5, nil},     // MSG_TRUNC
+		{"fstat", [6]uint64{1, 4096}, 0, []uint64{144}},
+		{"epoll_wait", [6]uint64{1, 4096, 10, 0}, 3, []uint64{36}},
+		{"epoll_wait", [6]uint64{1, 4096, ^uint64(0), 0}, ^uint64(0) >> 1, []uint64{12 << 32}},
+		{"getgroups", [6]uint64{0, 4096}, 7, []uint64{0}},
+		{"getresuid", [6]uint64{4096, 8192, 0}, 0, []uint64{4, 4, 4}},
+		{"ioctl", [6]uint64{1, 0x5401, 4096}, 0, []uint64{36}},
+		{"ioctl", [6]uint64{1, 0x5402, 4096}, 0, nil},
+		{"poll", [6]uint64{4096, 1}, 1, nil},
+	} {
+		e, _ := ByName(c.call)
+		var got []uint64
+		for _, r := range CopiedOut(e.Nr, c.args) {
+			n := r.Written(c.ret)
+			if n > r.Size {
+				t.Errorf("%s writes %d bytes of %d", c.call, n, r.Size)
+			}
+			got = append(got, n)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s%v = %d: got %v, want %v", c.call, c.args, c.ret, got, c.want)
 		}
 	}
 }

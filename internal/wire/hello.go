@@ -10,7 +10,7 @@ import (
 )
 
 // Version is the protocol both ends must speak.
-const Version = 2
+const Version = 3
 
 // Sizes of what the handshake exchanges. The first helloSize bytes of a
 // connection keep their meaning in every version, so that any two can at least

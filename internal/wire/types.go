@@ -33,6 +33,7 @@ const (
 	TPong                        // yes
 	TGone                        // a thread, a guest or a node is no more
 	TWord                        // between popcorn run and a deputy: JSON
+	TCopyOut                     // what a call wrote and its node could not put in place
 	tAck                         // of a session: the bytes that have come, in ID
 	typeEnd
 )
@@ -42,7 +43,7 @@ var typeNames = [typeEnd]string{
 	TCall: "call", TCallResult: "call-result", TJoin: "join", TJoined: "joined", TMap: "map", TUnmap: "unmap",
 	TUnmapped: "unmapped", TQuery: "query", TQueryResult: "query-result", TFreeze: "freeze", TThaw: "thaw",
 	TFrozen: "frozen", TStats: "stats", TStatsResult: "stats-result", TBye: "bye", TPing: "ping", TPong: "pong",
-	TGone: "gone", TWord: "word", tAck: "ack",
+	TGone: "gone", TWord: "word", TCopyOut: "copy-out", tAck: "ack",
 }
 
 // Valid tells whether t is one of the types above.

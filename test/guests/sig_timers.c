@@ -24,22 +24,26 @@ static void *worker(void *arg)
 {
 	long me = (long)arg;
 	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 1, .sigev_value.sival_int = me};
-	struct itimerspec its = {{0, 4000000}, {0, 4000000}}, got;
+	long period = me == 1 ? 20000000 : 4000000;
+	struct itimerspec its = {{0, period}, {0, period}}, got;
 	unsigned long x = 1;
+	int n;
 
 	place(me);
 	at[me] = &mine;
 	ev.sigev_notify_thread_id = popcorn_gettid();
 	CHECK(timer_create(CLOCK_MONOTONIC, &ev, &timers[me]) == 0 && timer_settime(timers[me], 0, &its, NULL) == 0);
-	CHECK(timer_gettime(timers[me], &got) == 0 && got.it_interval.tv_nsec == 4000000);
-	for (int n; (n = atomic_load(&mine)) < 10; x = x * 3 + 1) {
-		if (me != 1)
-			continue;
-		/* Ever slower, that some pause begins before its signal, however slow the machine is. */
-		its.it_value.tv_nsec = its.it_interval.tv_nsec = 1000000L << n;
-		CHECK(timer_settime(timers[me], 0, &its, NULL) == 0);
-		pause();
-	}
+	CHECK(timer_gettime(timers[me], &got) == 0 && got.it_interval.tv_nsec == period);
+	if (me != 1)
+		while (atomic_load(&mine) < 10)
+			x = x * 3 + 1;
+	/* Ever slower, that some pause begins before its signal, however long a signal takes. */
+	else
+		while ((n = atomic_load(&mine)) < 6) {
+			its.it_value.tv_nsec = its.it_interval.tv_nsec = period << n;
+			CHECK(timer_settime(timers[me], 0, &its, NULL) == 0);
+			pause();
+		}
 	CHECK(timer_delete(timers[me]) == 0);
 	return (void *)(x & 0);
 }

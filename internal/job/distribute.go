@@ -121,7 +121,7 @@ func (o *origin) distributeNow(t *thread) error {
 	}
 	o.mem = pager.NewHome(o.proc, h.UFFD)
 	o.served = map[*thread]served{}
-	return o.newPager(o.mem, h.UFFD, homeKnows{o.mem.Untouched, o.idle, o.caller}, func(p page) { o.unmappedAtHome(p) })
+	return o.newPager(o.mem, h.UFFD, homeKnows{o.mem.Untouched, o.idle, o.caller}, func(p page) { o.unmappedAtHome(p) }, nil)
 }
 
 // usable is t or, when it has ended meanwhile, another thread that stands

@@ -30,7 +30,11 @@ type remote struct {
 	stats    remoteStats
 	setUp    time.Duration // processor time that making the stub took
 	// cpus are the origin's processor and the one here.
-	cpus struct{ origin, here guest.CPU }
+	cpus     struct{ origin, here guest.CPU }
+	sleepers []*sleeper // who waits here for a futex, in the order they came
+	someLost bool       // some of them have lost their word
+	wakes    int        // of sleepers, so far
+	alarm    *timer     // for the first whose time comes
 	// lacking tells that the program may use instructions that are not there here.
 	lacking bool
 }
@@ -45,7 +49,10 @@ type visitor struct {
 	query  vm.Addr    // that home was asked about
 	asked  vm.Addr    // the query before
 	recall bool
-	held   bool // stopped by a freeze
+	held   bool    // stopped by a freeze
+	waking *waking // the call is one that wakes, at home too
+	// interrupted tells that it was stopped in a call which it may go on with at home.
+	interrupted bool
 	// leaveWith is a call that it shall make at home, seen by notification.
 	leaveWith int
 }
@@ -54,6 +61,7 @@ type visitorState uint8
 
 const (
 	running visitorState = iota
+	asleep               // waits here for a futex
 	inCall               // waits for the result of a forwarded call
 	asking               // stopped; home was asked about an address
 	toLeave              // to be stopped and sent home
@@ -67,8 +75,6 @@ func (r *remote) start() (err error) {
 	r.abi, err = syscalls.ParseABI(r.cfg.Spec.ABI)
 	return err
 }
-
-func (r *remote) settle() {}
 
 func (r *remote) finish() error {
 	err := r.dropStub()
@@ -110,6 +116,7 @@ func (r *remote) dropStub() error {
 		r.stats.faults.merge(&r.pager.Stats, r.pager.Machine().Stats())
 	}
 	r.stub, r.pager, r.memory = nil, nil, nil
+	r.sleepers, r.someLost = nil, false
 	r.visitors, r.lent, r.pool = map[int]*visitor{}, map[int]*visitor{}, nil
 	r.mapped = vm.Set{}
 	return nil
@@ -206,7 +213,7 @@ func (r *remote) startStub(origin guest.Machine, ms []vm.Mapping) (err error) {
 	r.guest.Store(int32(r.stub.Pidfd))
 	r.report(fromSupervisor{Keep: true}, r.stub.Pidfd, r.stub.UFFD.FD(), r.stub.Listener)
 	r.memory = pager.NewAway(r.stub.Memory, r.stub.UFFD, r.mapped.Find)
-	if err := r.newPager(r.memory, r.stub.UFFD, homeKnows{}, r.unmappedPage); err != nil {
+	if err := r.newPager(r.memory, r.stub.UFFD, homeKnows{}, r.unmappedPage, r.wordsLost); err != nil {
 		return err
 	}
 	if err := r.loop.add(r.stub.Listener, r.notified); err != nil {
@@ -371,6 +378,8 @@ func (r *remote) recall(tid int) {
 		r.sendHome(v, returnRecalled, 0, outOfCall)
 	case v.state == inCall:
 		r.stopInCall(v)
+	case v.state == asleep:
+		r.wakeForHome(v)
 	default:
 		r.interrupt(v)
 	}

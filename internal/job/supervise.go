@@ -456,12 +456,12 @@ type homeKnows struct {
 }
 
 // newPager makes the coherence machine and pager of a new program.
-func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, home homeKnows, unmapped func(page)) error {
+func (s *supervisor) newPager(mem pager.Memory, u *sys.UFFD, home homeKnows, unmapped func(page), lost func(run)) error {
 	m := coherence.New(coherence.Config{
 		Self: s.self, HoldBase: holdBase, HoldMax: holdMax, Untouched: home.untouched, Idle: home.idle,
 		Verify: s.cfg.Spec.Verify == "all",
 	})
-	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Caller: home.caller,
+	s.pager = pager.New(pager.Config{Memory: mem, Machine: m, UFFD: u, Send: s.send, Unmapped: unmapped, Lost: lost, Caller: home.caller,
 		Clock: sys.Monotonic, Holds: uint64(s.epoch) << 48})
 	return s.loop.addEdge(u.FD(), func(uint32) { s.pager.Readable() })
 }

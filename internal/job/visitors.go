@@ -104,6 +104,8 @@ func (r *remote) interrupted(v *visitor) {
 		nr := v.leaveWith
 		v.state = running
 		r.leave(v, nr)
+	case v.recall && v.interrupted:
+		r.sendHome(v, returnRecalled, 0, nil)
 	case v.recall:
 		r.sendHome(v, returnRecalled, 0, outOfCall)
 	case r.frozen:
@@ -229,6 +231,7 @@ func (r *remote) notified(events uint32) {
 	switch e := syscalls.LookupCall(n.Nr, n.Args); {
 	case n.Nr == guest.ClockCall:
 		r.forward(v, n)
+	case n.Nr == sys.SYS_FUTEX && r.futex(v, n):
 	case e.Class == syscalls.Answered:
 		r.stats.answered[n.Nr]++
 		r.answerIdentity(v, n)
@@ -291,6 +294,6 @@ func (r *remote) result(tid int, ret uint64, copied bool, payload []byte) error 
 	if r.frozen {
 		r.interrupt(v)
 	}
-	answer(r.stub.Listener, v.notif, ret)
+	answer(r.stub.Listener, v.notif, r.wokeAtHome(v, ret))
 	return nil
 }

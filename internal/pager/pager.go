@@ -56,6 +56,8 @@ type Config struct {
 	Send func(to coherence.NodeID, h wire.Header, payload ...[]byte)
 	// Unmapped tells that a thread waits at an address without memory.
 	Unmapped func(p vm.Page)
+	// Lost may be nil. It is told of pages that this node has no copy of any more.
+	Lost func(r vm.Run)
 	// Caller, at home, may be nil. It is told of a fault of thread tid and tells for
 	// which node's thread that makes a call.
 	Caller func(tid int) coherence.NodeID
@@ -318,6 +320,7 @@ func (p *Pager) execute(e coherence.Effect) {
 		p.arrived(run)
 	case coherence.Drop:
 		p.zapLater(run)
+		p.lost(run)
 	case coherence.Wake:
 		err = p.cfg.Memory.Wake(e.Page, e.Mode)
 		p.arrived(vm.Run{First: e.Page, N: 1})
@@ -354,8 +357,11 @@ func (p *Pager) sendData(e coherence.Effect, run vm.Run) error {
 	}
 	p.buf = data[:0]
 	p.Stats.Sent += uint64(e.N)
-	if e.Op == coherence.Take && what != Nothing {
-		p.zapLater(run)
+	if e.Op == coherence.Take {
+		p.lost(run)
+		if what != Nothing {
+			p.zapLater(run)
+		}
 	}
 	if what != Bytes {
 		e.Msg.Flags |= coherence.Zero
@@ -367,6 +373,12 @@ func (p *Pager) sendData(e coherence.Effect, run vm.Run) error {
 	p.Stats.Bytes += uint64(len(bitmap) + len(data))
 	p.cfg.Send(e.To, header(e.Msg), bitmap, data)
 	return nil
+}
+
+func (p *Pager) lost(r vm.Run) {
+	if p.cfg.Lost != nil {
+		p.cfg.Lost(r)
+	}
 }
 
 func header(m coherence.Msg) wire.Header {

@@ -206,7 +206,7 @@ var table = []Entry{
 	{199, "fremovexattr", Home, ""},
 	{200, "tkill", Home, ""},
 	{201, "time", Home, ""},
-	{202, "futex", Home, "One queue at the origin serves all nodes."},
+	{202, "futex", Home, "One queue at the origin serves all nodes; private futexes of one node's threads are seen to there first."},
 	{203, "sched_setaffinity", Home, "Names processors of the origin, for the thread while at home; use placement to choose a node."},
 	{204, "sched_getaffinity", Home, "Names processors of the origin, for the thread while at home; use placement to choose a node."},
 	{205, "set_thread_area", GoHome, "Segments belong to the thread itself; a thread that has its own is not sent out again."},

@@ -78,7 +78,7 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 	}
 	ret = c.total(ret)
 	written := o.copiedOut(t, ret)
-	o.unload(t)
+	defer o.unload(t)
 	if c.hold != 0 {
 		o.release(c.hold)
 		c.hold = 0

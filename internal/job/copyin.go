@@ -31,7 +31,7 @@ type piece struct {
 func (p *piece) size() int { return max(len(p.data), int(p.out)) }
 
 const (
-	// maxCopied is the most bytes that a call brings along.
+	// maxCopied is the most bytes that a call brings along, or back by one pointer.
 	maxCopied = 1 << 20
 	// maxVector is the longest vector that a call brings along.
 	maxVector = 64
@@ -60,6 +60,7 @@ type copyIn struct {
 	memory guestMemory
 	pieces []piece
 	left   int // how much more may be brought along
+	arena  []byte
 }
 
 // guestMemory is memory of a program as one node has it.
@@ -69,9 +70,10 @@ type guestMemory interface {
 	Peek(b []byte, a vm.Addr) bool
 }
 
-// copiesOf is the pieces of a call, so far as they are here.
-func copiesOf(m guestMemory, nr int, args [6]uint64) []piece {
-	c := copyIn{memory: m, left: maxCopied}
+// copiesOf is the pieces of a call, so far as they are here. Their data may be in arena,
+// which is returned as it is then.
+func copiesOf(m guestMemory, arena []byte, nr int, args [6]uint64) ([]piece, []byte) {
+	c := copyIn{memory: m, left: maxCopied, arena: arena}
 	for _, b := range syscalls.CopiedIn(nr, args) {
 		a, at := args[b.Arg], uint32(b.Arg)
 		switch b.Shape {
@@ -85,7 +87,17 @@ func copiesOf(m guestMemory, nr int, args [6]uint64) []piece {
 			c.message(at, a)
 		}
 	}
-	return c.pieces
+	return c.pieces, c.arena
+}
+
+// room is n bytes for data.
+func (c *copyIn) room(n int) []byte {
+	if cap(c.arena)-len(c.arena) < n {
+		c.arena = make([]byte, 0, max(n, 2*cap(c.arena))) // what has data keeps the old one
+	}
+	at := len(c.arena)
+	c.arena = c.arena[:at+n]
+	return c.arena[at : at+n : at+n]
 }
 
 // take adds n bytes at a, to which piece of points at at, and returns the number of the
@@ -94,7 +106,7 @@ func (c *copyIn) take(of int, at uint32, a, n uint64) int {
 	if a == 0 || n == 0 || n > uint64(c.left) || a+n > uint64(userEnd) || a+n < a || len(c.pieces) == maxPieces {
 		return -1
 	}
-	b := make([]byte, n)
+	b := c.room(int(n))
 	if !c.memory.Peek(b, vm.Addr(a)) {
 		return -1
 	}

@@ -138,7 +138,7 @@ func TestCopyIn(t *testing.T) {
 			read = func(k asKernel, args [6]uint64) [][]byte { return k.message(args[1]) }
 		}
 		want := read(asKernel{t, nil, home, whole}, args)
-		pieces := copiesOf(here, int(nr), args)
+		pieces, _ := copiesOf(here, make([]byte, 0, rapid.IntRange(0, 5000).Draw(t, "arena")), int(nr), args)
 		places, n := layout(pieces)
 		mem := make([]byte, n)
 		moved := place(mem, home, args, pieces, places)

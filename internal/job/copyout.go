@@ -3,6 +3,7 @@ package job
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/guest"
@@ -16,10 +17,6 @@ import (
 // result brings it along. Its node puts it in place where it has the pages alone by then,
 // for which it asks when it forwards the call. Otherwise home does. In any case the call has
 // not returned before.
-
-// maxOut is the most that is brought back of a call. A longer transfer has its pages come
-// and go.
-const maxOut = 64 << 10
 
 // flagCopiedOut of a TCallResult: what the call has written follows, one piece after the
 // other.
@@ -43,7 +40,7 @@ type deposit struct {
 func (r *remote) resultsOf(n sys.Notif) (pieces []piece, out []promised) {
 	for _, res := range syscalls.CopiedOut(n.Nr, n.Args) {
 		a := vm.Addr(n.Args[res.Arg])
-		if a == 0 || res.Size == 0 || res.Size > maxOut || !r.mayWrite(a, int(res.Size)) {
+		if a == 0 || res.Size == 0 || res.Size > maxCopied || !r.mayWrite(a, int(res.Size)) {
 			continue
 		}
 		pieces = append(pieces, piece{of: -1, at: uint32(res.Arg), skew: uint16(a % vm.PageSize), out: uint32(res.Size), per: uint16(res.Per)})
@@ -144,7 +141,7 @@ func decodeDeposits(b []byte) ([]deposit, error) {
 		n := binary.LittleEndian.Uint32(b[8:])
 		b = b[12:]
 		r := vm.Range{Start: d.addr, End: d.addr + vm.Addr(n)}
-		if n == 0 || n > maxOut || uint64(n) > uint64(len(b)) || r.End > userEnd || r.Empty() || r.Overlaps(guest.AgentRange()) {
+		if n == 0 || n > maxCopied || uint64(n) > uint64(len(b)) || r.End > userEnd || r.Empty() || r.Overlaps(guest.AgentRange()) {
 			return nil, fmt.Errorf("decode deposit at %v: %w", d.addr, sys.EINVAL)
 		}
 		d.data, b = b[:n:n], b[n:]
@@ -154,6 +151,7 @@ func decodeDeposits(b []byte) ([]deposit, error) {
 }
 
 // copiedOut is what the call that t's shadow has made wrote to copies, when it returned ret.
+// The data are the copies, until unload.
 func (o *origin) copiedOut(t *thread, ret uint64) []deposit {
 	if failed(ret) {
 		return nil
@@ -161,7 +159,7 @@ func (o *origin) copiedOut(t *thread, ret uint64) []deposit {
 	var list []deposit
 	for _, p := range t.copied.out {
 		if n := p.Written(ret); n > 0 {
-			list = append(list, deposit{p.addr, append([]byte(nil), t.copied.mem[p.at:p.at+int(n)]...)})
+			list = append(list, deposit{p.addr, t.copied.mem[p.at : p.at+int(n)]})
 		}
 	}
 	return list
@@ -170,7 +168,15 @@ func (o *origin) copiedOut(t *thread, ret uint64) []deposit {
 // deliver has home put in place what call c wrote, then calls done. Until then the call has
 // not ended. Memory that is gone by now, or read-only, was there when it was written.
 func (o *origin) deliver(t *thread, c *call, list []deposit, done func()) {
+	kept := make([]deposit, len(list))
+	for i, d := range list {
+		kept[i] = deposit{d.addr, slices.Clone(d.data)}
+	}
 	c.delivering = true
+	o.deliverNext(t, c, kept, done)
+}
+
+func (o *origin) deliverNext(t *thread, c *call, list []deposit, done func()) {
 	switch {
 	case t.where == gone || t.call != c: // perhaps with its program
 	case len(list) == 0:
@@ -178,7 +184,7 @@ func (o *origin) deliver(t *thread, c *call, list []deposit, done func()) {
 		done()
 	default:
 		o.poke(list[0].addr, list[0].data, func(error) {
-			o.loop.post(func() { o.deliver(t, c, list[1:], done) })
+			o.loop.post(func() { o.deliverNext(t, c, list[1:], done) })
 		})
 	}
 }
@@ -204,9 +210,6 @@ func (o *origin) undelivered(t *thread, ret uint64, payload []byte) error {
 	if t.call != nil || t.where != away && t.where != recalled {
 		return errProtocol
 	}
-	for i := range list {
-		list[i].data = append([]byte(nil), list[i].data...)
-	}
 	c := &call{done: true, ret: ret, remote: true}
 	t.call = c
 	if t.where == away {
@@ -219,10 +222,10 @@ func (o *origin) undelivered(t *thread, ret uint64, payload []byte) error {
 // tell sends the result of t's call to its node.
 func (o *origin) tell(t *thread, ret uint64, list []deposit) {
 	h := wire.Header{Type: wire.TCallResult, ID: uint64(t.tid), Addr: ret}
-	var payload []byte
+	var payload [][]byte
 	for _, d := range list {
 		h.Flags = flagCopiedOut
-		payload = append(payload, d.data...)
+		payload = append(payload, d.data)
 	}
-	o.send(t.node, h, payload)
+	o.send(t.node, h, payload...)
 }

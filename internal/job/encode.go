@@ -81,18 +81,16 @@ func decodeJoin(b []byte) (m guest.Machine, ms []vm.Mapping, err error) {
 // be asked for; nothing does).
 const userEnd vm.Addr = 1 << 47
 
-// encodeCall is a system call's number and arguments, then its pieces, as a frame's
-// payload.
-func encodeCall(nr uint64, args [6]uint64, pieces []piece) []byte {
-	n := callSize
-	for _, p := range pieces {
-		n += pieceHead + len(p.data)
-	}
-	b := make([]byte, 0, n)
+// encodeCall is a system call's number and arguments, then its pieces, then what is in
+// them, as a frame's payload in parts.
+func encodeCall(nr uint64, args [6]uint64, pieces []piece) [][]byte {
+	b := make([]byte, 0, callSize+len(pieces)*pieceHead)
 	b = binary.LittleEndian.AppendUint64(b, nr)
 	for _, a := range args {
 		b = binary.LittleEndian.AppendUint64(b, a)
 	}
+	b = append(b, byte(len(pieces)))
+	parts := [][]byte{nil}
 	for _, p := range pieces {
 		b = append(b, byte(p.of+1))
 		b = binary.LittleEndian.AppendUint32(b, p.at)
@@ -100,40 +98,42 @@ func encodeCall(nr uint64, args [6]uint64, pieces []piece) []byte {
 		b = binary.LittleEndian.AppendUint32(b, p.out)
 		b = binary.LittleEndian.AppendUint16(b, p.per)
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(p.data)))
-		b = append(b, p.data...)
+		parts = append(parts, p.data)
 	}
-	return b
+	parts[0] = b
+	return parts
 }
 
 const (
-	callSize  = 56
+	callSize  = 57
 	pieceHead = 17
 )
 
 // decodeCall refuses pieces that nothing before them can point to. Their data are of b.
 func decodeCall(b []byte) (nr uint64, args [6]uint64, pieces []piece, err error) {
-	if len(b) < callSize {
+	if len(b) < callSize || len(b) < callSize+int(b[callSize-1])*pieceHead || b[callSize-1] > maxPieces {
 		return 0, args, nil, fmt.Errorf("decode call of %d bytes: %w", len(b), sys.EINVAL)
 	}
 	nr = binary.LittleEndian.Uint64(b)
 	for i := range args {
 		args[i] = binary.LittleEndian.Uint64(b[8+8*i:])
 	}
-	for rest := b[callSize:]; len(rest) > 0; {
-		if len(rest) < pieceHead || len(pieces) == maxPieces {
-			return 0, args, nil, fmt.Errorf("decode buffers of call %d: %w", nr, sys.EINVAL)
-		}
-		p := piece{of: int(rest[0]) - 1, at: binary.LittleEndian.Uint32(rest[1:]), skew: binary.LittleEndian.Uint16(rest[5:]),
-			out: binary.LittleEndian.Uint32(rest[7:]), per: binary.LittleEndian.Uint16(rest[11:])}
-		n := binary.LittleEndian.Uint32(rest[13:])
-		rest = rest[pieceHead:]
+	heads, data := b[callSize:], b[callSize+int(b[callSize-1])*pieceHead:]
+	for range b[callSize-1] {
+		p := piece{of: int(heads[0]) - 1, at: binary.LittleEndian.Uint32(heads[1:]), skew: binary.LittleEndian.Uint16(heads[5:]),
+			out: binary.LittleEndian.Uint32(heads[7:]), per: binary.LittleEndian.Uint16(heads[11:])}
+		n := binary.LittleEndian.Uint32(heads[13:])
+		heads = heads[pieceHead:]
 		inside := p.of < 0 && p.at < uint32(len(args)) ||
 			p.of >= 0 && p.of < len(pieces) && uint64(p.at)+8 <= uint64(len(pieces[p.of].data))
-		if !inside || p.skew >= vm.PageSize || n == 0 && p.out == 0 || n > maxCopied || p.out > maxOut || uint64(n) > uint64(len(rest)) {
+		if !inside || p.skew >= vm.PageSize || n == 0 && p.out == 0 || n > maxCopied || p.out > maxCopied || uint64(n) > uint64(len(data)) {
 			return 0, args, nil, fmt.Errorf("decode buffer of call %d: %w", nr, sys.EINVAL)
 		}
-		p.data, rest = rest[:n:n], rest[n:]
+		p.data, data = data[:n:n], data[n:]
 		pieces = append(pieces, p)
+	}
+	if len(data) > 0 {
+		return 0, args, nil, fmt.Errorf("decode call %d, %d bytes too much: %w", nr, len(data), sys.EINVAL)
 	}
 	return nr, args, pieces, nil
 }

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -169,7 +170,7 @@ func (h *hostile) payload(head wire.Header) []byte {
 			data := make([]byte, max(h.number()%(2*maxCopied), 1))
 			pieces = append(pieces, piece{int(h.byte()%4) - 1, uint32(h.byte() % 64), uint16(h.number() % 8192), data, uint32(h.byte()), uint16(h.byte() % 16)})
 		}
-		return encodeCall(h.number(), call, pieces)
+		return bytes.Join(encodeCall(h.number(), call, pieces), nil)
 	case 1:
 		c := &guest.Context{}
 		c.Regs.Rip, c.Regs.Rsp, c.Regs.Orig_rax, c.Regs.Rax = h.number(), h.number(), h.number(), h.number()

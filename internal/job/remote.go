@@ -31,6 +31,7 @@ type remote struct {
 	setUp    time.Duration // processor time that making the stub took
 	// cpus are the origin's processor and the one here.
 	cpus     struct{ origin, here guest.CPU }
+	arena    []byte     // for what calls bring along
 	sleepers []*sleeper // who waits here for a futex, in the order they came
 	someLost bool       // some of them have lost their word
 	wakes    int        // of sleepers, so far

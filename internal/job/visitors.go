@@ -248,8 +248,9 @@ func (r *remote) forward(v *visitor, n sys.Notif) {
 	results, out := r.resultsOf(n)
 	v.out = out
 	r.want(out) // asked for first, it is there before the result
-	call := encodeCall(uint64(n.Nr), n.Args, append(copiesOf(r, n.Nr, n.Args), results...))
-	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, call)
+	var pieces []piece
+	pieces, r.arena = copiesOf(r, r.arena[:0], n.Nr, n.Args)
+	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args, append(pieces, results...))...)
 }
 
 // leaveFromCall sends a visitor home that waits in a notification.

@@ -26,6 +26,10 @@ const (
 	roundTrip
 	streamBuffer
 	encryptedFault // the guest knows it as a read fault
+	fstat
+	writeFile
+	readFile
+	transfer
 )
 
 // bulk is the bytes of the three measurements that are one long stretch.
@@ -52,6 +56,9 @@ var rows = []row{
 	{"write fault", "faults", "floor-faults", writeFault, writeFault, 2, 0},
 	{"write upgrade", "faults", "floor-faults", upgradeFault, upgradeFault, 2, 0},
 	{"getppid, forwarded", "getppid", "floor-getppid", getppid, getppid, 2, 0},
+	{"fstat, forwarded", "getppid", "floor-getppid", fstat, getppid, 0, 0},
+	{"write of 1 MiB", "files", "floor-transfers", writeFile, transfer, 1.6, 0},
+	{"read of 1 MiB", "files", "floor-transfers", readFile, transfer, 1.6, 0},
 	{"first migration", "first", "floor-first", firstMove, firstMove, 0, 8000},
 	{"later migration forward", "moves", "floor-round-trip", forward, roundTrip, 6, 0},
 	{"later migration back", "moves", "floor-round-trip", back, roundTrip, 0, 0},
@@ -68,8 +75,9 @@ func (r row) isBulk() bool { return r.what == stream || r.what == touchHome || r
 // Floors says in words what stands beside each measurement.
 const Floors = `Floors: a fault handled by a process that sends 64 bytes over TCP, gets a page
 (or 64 bytes for an upgrade) and installs it, with no directory; a call caught by
-a seccomp notification and made at the other end of that connection; starting a
-static program; a TCP round trip of 64 bytes and a page; mmap and munmap, and
+a seccomp notification and made at the other end of that connection; asking for
+1 MiB over such a connection and getting it into memory that is there; starting
+a static program; a TCP round trip of 64 bytes and a page; mmap and munmap, and
 touching fresh memory, in a program of its own; a TCP stream from memory to
 fresh memory, and one that is thrown away as it comes. The floor of what is
 encrypted is the same without.`

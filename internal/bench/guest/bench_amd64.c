@@ -22,7 +22,9 @@
 
 typedef unsigned long u64;
 
-enum { READ = 1, WRITE, UPGRADE, GETPPID, FIRST, FORWARD, BACK, MMAP, STREAM, TOUCH_HOME, TOUCH_AWAY, ROUND_TRIP, STREAM_BUFFER };
+enum { READ = 1, WRITE, UPGRADE, GETPPID, FIRST, FORWARD, BACK, MMAP, STREAM, TOUCH_HOME, TOUCH_AWAY, ROUND_TRIP, STREAM_BUFFER,
+       FSTAT = 15, /* 14 is a read fault, encrypted */
+       WRITE_FILE, READ_FILE, TRANSFER };
 
 enum {
 	MIGRATE = 900,
@@ -34,6 +36,8 @@ enum {
 	MAPS = 300,
 	BULK = 256 << 20,
 	CHUNK = 256 << 10,
+	TRANSFER_SIZE = 1 << 20,
+	TRANSFERS = 50,
 	REQUEST = 64,
 };
 
@@ -213,13 +217,56 @@ static void getppids(u64 *out)
 	}
 }
 
+static void fstats(u64 *out)
+{
+	char st[256];
+
+	for (int i = 0; i < CALLS; i++) {
+		u64 t = now();
+
+		must(sys2(SYS_fstat, 1, st));
+		out[i] = now() - t;
+	}
+}
+
 static void forwarded(void)
 {
 	go(1);
 	touch(samples, sizeof samples);
+	touch(samples2, sizeof samples2);
 	getppids(samples);
+	fstats(samples2);
 	go(0);
 	record(GETPPID, samples, CALLS);
+	record(FSTAT, samples2, CALLS);
+}
+
+/* files writes and reads a file as large as one transfer, from and to memory that is used. */
+static void files(void)
+{
+	char *p = anonymous(TRANSFER_SIZE, MAP_PRIVATE);
+	int fd = must(sys2(SYS_memfd_create, "bench", 0));
+
+	go(1);
+	touch(samples, sizeof samples);
+	touch(samples2, sizeof samples2);
+	for (int i = -1; i < TRANSFERS; i++) { /* once to have everything there */
+		u64 t;
+
+		fill(p, TRANSFER_SIZE);
+		t = now();
+		must(call(SYS_pwrite64, fd, (long)p, TRANSFER_SIZE, 0, 0, 0));
+		if (i >= 0)
+			samples[i] = now() - t;
+		t = now();
+		must(call(SYS_pread64, fd, (long)p, TRANSFER_SIZE, 0, 0, 0));
+		timed_scan(p, TRANSFER_SIZE);
+		if (i >= 0)
+			samples2[i] = now() - t;
+	}
+	go(0);
+	record(WRITE_FILE, samples, TRANSFERS);
+	record(READ_FILE, samples2, TRANSFERS);
 }
 
 static void maps(void)
@@ -532,6 +579,34 @@ static void streamed(u64 step)
 static void floor_stream(void) { streamed(1); }
 static void floor_stream_buffer(void) { streamed(0); }
 
+/* transfers asks for so many bytes, which are there, and has them. */
+static void transfers(void)
+{
+	char *p = anonymous(TRANSFER_SIZE, MAP_PRIVATE);
+	int fd[2];
+
+	connection(fd);
+	fill(p, TRANSFER_SIZE);
+	if (process(0) == 0) {
+		must(sys1(SYS_close, fd[0]));
+		for (;;) {
+			read_all(fd[1], request, REQUEST);
+			write_all(fd[1], p, TRANSFER_SIZE);
+		}
+	}
+	must(sys1(SYS_close, fd[1]));
+	for (int i = -1; i < TRANSFERS; i++) {
+		u64 t = now();
+
+		write_all(fd[0], request, REQUEST);
+		read_all(fd[0], p, TRANSFER_SIZE);
+		if (i >= 0)
+			samples[i] = now() - t;
+	}
+	record(TRANSFER, samples, TRANSFERS);
+	must(sys1(SYS_close, fd[0]));
+}
+
 /* floor_first starts one process of a small static program. */
 static void floor_first(void)
 {
@@ -562,6 +637,7 @@ static const struct {
 	void (*run)(void);
 } modes[] = {
 	{"first", first}, {"moves", moves}, {"getppid", forwarded}, {"maps", distributed_maps}, {"faults", faults},
+	{"files", files}, {"floor-transfers", transfers},
 	{"stream", stream}, {"touch-home", touch_home}, {"touch-away", touch_away}, {"floor-round-trip", round_trips},
 	{"floor-faults", floor_faults}, {"floor-getppid", floor_getppid}, {"floor-stream", floor_stream},
 	{"floor-stream-buffer", floor_stream_buffer},

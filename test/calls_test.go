@@ -66,7 +66,7 @@ func unmade(t *testing.T, claimed []string, stats []byte) []string {
 func TestCopied(t *testing.T) {
 	for name, calls := range map[string]string{
 		"call_copied":  "write writev pwrite64 sendmsg sendto openat rename fcntl semop",
-		"call_results": "read pread64 recvfrom stat fstat readlink getcwd getrandom pipe socketpair uname epoll_wait",
+		"call_results": "read pread64 recvfrom stat fstat readlink getcwd getrandom pipe socketpair uname epoll_wait poll select pselect6 ppoll",
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := readGuest(t, "guests/"+name+".c")

@@ -210,14 +210,12 @@ func (o *origin) clearOfCalls() (one *thread, err error) {
 // goes on with that call itself. Its shadow was stopped for nothing else.
 func (o *origin) takeCallBack(t *thread) bool {
 	c, ctx := t.call, t.ctx
-	if c == nil || ctx == nil || c.byButler || !c.posted || !t.callable() {
+	if c == nil || ctx == nil || c.byButler || c.delivering || !c.posted || !t.callable() || o.hasWritten(t) {
 		return false
 	}
 	o.settleShadow(t)
 	const eintr = -int64(sys.EINTR) // by our stop, not by a signal
 	switch {
-	case c.delivering:
-		return false
 	case c.done && c.interrupted:
 		ctx.Interrupted(c.nr, c.ret)
 	case c.done && (int64(c.ret) != eintr || !syscalls.RestartsWithEINTR(int(c.nr))):

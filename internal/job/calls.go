@@ -97,7 +97,7 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 }
 
 // callOver ends a call of t, the rest of which that it has written is not in place yet.
-func (o *origin) callOver(t *thread, ret uint64, written []deposit) {
+func (o *origin) callOver(t *thread, ret uint64, written []filled) {
 	c := t.call
 	switch t.where {
 	case calling:

@@ -22,10 +22,10 @@ type piece struct {
 	at   uint32 // which argument, or where in that piece
 	skew uint16 // where in its page it lies: direct transfers care
 	data []byte
-	// out is how many bytes come back at the most, and per for each one that the call
-	// returns (syscalls.Result).
-	out uint32
-	per uint16
+	// out is how many bytes come back at the most; what of them result says, but for its
+	// argument and size.
+	out    uint32
+	result syscalls.Result
 }
 
 func (p *piece) size() int { return max(len(p.data), int(p.out)) }
@@ -70,11 +70,11 @@ type guestMemory interface {
 	Peek(b []byte, a vm.Addr) bool
 }
 
-// copiesOf is the pieces of a call, so far as they are here. Their data may be in arena,
-// which is returned as it is then.
-func copiesOf(m guestMemory, arena []byte, nr int, args [6]uint64) ([]piece, []byte) {
+// copiesOf is the pieces of buffers that a call reads, so far as they are here. Their data
+// may be in arena, which is returned as it is then.
+func copiesOf(m guestMemory, arena []byte, list []syscalls.Buffer, args [6]uint64) ([]piece, []byte) {
 	c := copyIn{memory: m, left: maxCopied, arena: arena}
-	for _, b := range syscalls.CopiedIn(nr, args) {
+	for _, b := range list {
 		a, at := args[b.Arg], uint32(b.Arg)
 		switch b.Shape {
 		case syscalls.Fixed:
@@ -165,7 +165,11 @@ func (c *copyIn) message(at uint32, a uint64) {
 // Peek implements guestMemory, by the law: what this node has no copy of may have become
 // another since.
 func (r *remote) Peek(b []byte, a vm.Addr) bool {
-	for at, end := a, a+vm.Addr(len(b)); at < end; at = at.Down() + vm.PageSize {
+	end := a + vm.Addr(len(b))
+	if end < a {
+		return false
+	}
+	for at := a; at < end; at = at.Down() + vm.PageSize {
 		m, ok := r.mapped.Find(at)
 		if !ok || m.Prot&vm.ProtRead == 0 || r.pager.Machine().Mode(at.Page()) == coherence.Invalid {
 			return false
@@ -214,7 +218,8 @@ func (o *origin) load(t *thread, nr uint64, args [6]uint64, pieces []piece) {
 	t.copied = copied{at: at, mem: mem, moved: place(mem, at, args, pieces, places)}
 	for i, p := range pieces {
 		if p.of < 0 && p.out > 0 {
-			r := syscalls.Result{Arg: int(p.at), Size: uint64(p.out), Per: uint64(p.per)}
+			r := p.result
+			r.Arg, r.Size = int(p.at), uint64(p.out)
 			t.copied.out = append(t.copied.out, promised{r, vm.Addr(args[p.at]), places[i]})
 		}
 	}

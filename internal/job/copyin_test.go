@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
 	"popcorn/internal/vm"
 )
 
@@ -138,7 +139,7 @@ func TestCopyIn(t *testing.T) {
 			read = func(k asKernel, args [6]uint64) [][]byte { return k.message(args[1]) }
 		}
 		want := read(asKernel{t, nil, home, whole}, args)
-		pieces, _ := copiesOf(here, make([]byte, 0, rapid.IntRange(0, 5000).Draw(t, "arena")), int(nr), args)
+		pieces, _ := copiesOf(here, make([]byte, 0, rapid.IntRange(0, 5000).Draw(t, "arena")), syscalls.CopiedIn(int(nr), args), args)
 		places, n := layout(pieces)
 		mem := make([]byte, n)
 		moved := place(mem, home, args, pieces, places)

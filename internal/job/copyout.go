@@ -35,23 +35,45 @@ type deposit struct {
 	data []byte
 }
 
-// resultsOf is what a call of v may write by copies: to memory of the program that is known
-// here, and can be had alone.
-func (r *remote) resultsOf(n sys.Notif) (pieces []piece, out []promised) {
-	for _, res := range syscalls.CopiedOut(n.Nr, n.Args) {
-		a := vm.Addr(n.Args[res.Arg])
-		if a == 0 || res.Size == 0 || res.Size > maxCopied || !r.mayWrite(a, int(res.Size)) {
-			continue
+// copies is what the call n of a visitor brings along, and what it may write by copies: to
+// memory of the program that is known here, and can be had alone.
+func (r *remote) copies(n sys.Notif) (pieces []piece, out []promised) {
+	reads, writes := syscalls.CopiedIn(n.Nr, n.Args), syscalls.CopiedOut(n.Nr, n.Args)
+	writes = slices.DeleteFunc(writes, func(w syscalls.Result) bool {
+		a := vm.Addr(n.Args[w.Arg])
+		// An array of many fields is many places.
+		if a != 0 && w.Size > 0 && w.Size <= maxCopied && (w.Field.Step == 0 || w.Size <= maxFields*uint64(w.Field.Step)) && r.mayWrite(a, int(w.Size)) {
+			return false
 		}
-		pieces = append(pieces, piece{of: -1, at: uint32(res.Arg), skew: uint16(a % vm.PageSize), out: uint32(res.Size), per: uint16(res.Per)})
-		out = append(out, promised{Result: res, addr: a})
+		reads = slices.DeleteFunc(reads, func(b syscalls.Buffer) bool { return b.Arg == w.Arg })
+		return true
+	})
+	pieces, r.arena = copiesOf(r, r.arena[:0], reads, n.Args)
+	for _, w := range writes {
+		i := slices.IndexFunc(pieces, func(p piece) bool { return p.of < 0 && int(p.at) == w.Arg })
+		if i < 0 {
+			if slices.ContainsFunc(reads, func(b syscalls.Buffer) bool { return b.Arg == w.Arg }) {
+				continue // what it is to read is not here
+			}
+			i = len(pieces)
+			pieces = append(pieces, piece{of: -1, at: uint32(w.Arg), skew: uint16(n.Args[w.Arg] % vm.PageSize)})
+		}
+		pieces[i].out, pieces[i].result = uint32(w.Size), w
+		out = append(out, promised{Result: w, addr: vm.Addr(n.Args[w.Arg])})
 	}
 	return pieces, out
 }
 
+// maxFields is the longest array that a call writes fields of by a copy.
+const maxFields = 64
+
 // mayWrite tells whether the program can write the n bytes at a, so far as is known here.
 func (r *remote) mayWrite(a vm.Addr, n int) bool {
-	for at, end := a, a+vm.Addr(n); at < end; {
+	end := a + vm.Addr(n)
+	if end < a { // the program may have any number for an address
+		return false
+	}
+	for at := a; at < end; {
 		m, ok := r.mapped.Find(at)
 		if !ok || m.Prot&vm.ProtWrite == 0 {
 			return false
@@ -108,15 +130,28 @@ func split(out []promised, ret uint64, payload []byte) ([]deposit, error) {
 		if n > uint64(len(payload)) {
 			return nil, fmt.Errorf("split %d bytes that a call wrote: %w", len(payload), sys.EINVAL)
 		}
-		if n > 0 {
-			list = append(list, deposit{p.addr, payload[:n]})
-		}
+		list = p.deposits(list, payload[:n])
 		payload = payload[n:]
 	}
 	if len(payload) > 0 {
 		return nil, fmt.Errorf("split what a call wrote, %d bytes too much: %w", len(payload), sys.EINVAL)
 	}
 	return list, nil
+}
+
+// deposits adds to list what data, the first bytes of p's copy, has for the program.
+func (p *promised) deposits(list []deposit, data []byte) []deposit {
+	f := p.Field
+	if f.Step == 0 {
+		if len(data) > 0 {
+			list = append(list, deposit{p.addr, data})
+		}
+		return list
+	}
+	for at := int(f.At); at+int(f.Len) <= len(data); at += int(f.Step) {
+		list = append(list, deposit{p.addr + vm.Addr(at), data[at : at+int(f.Len)]})
+	}
+	return list
 }
 
 // encodeDeposits is deposits as a frame's payload.
@@ -150,16 +185,19 @@ func decodeDeposits(b []byte) ([]deposit, error) {
 	return list, nil
 }
 
+// filled is a promise kept: data is what the call wrote.
+type filled struct {
+	promised
+	data []byte
+}
+
 // copiedOut is what the call that t's shadow has made wrote to copies, when it returned ret.
 // The data are the copies, until unload.
-func (o *origin) copiedOut(t *thread, ret uint64) []deposit {
-	if failed(ret) {
-		return nil
-	}
-	var list []deposit
+func (o *origin) copiedOut(t *thread, ret uint64) []filled {
+	var list []filled
 	for _, p := range t.copied.out {
-		if n := p.Written(ret); n > 0 {
-			list = append(list, deposit{p.addr, t.copied.mem[p.at : p.at+int(n)]})
+		if n := int(p.Written(ret)); n > 0 {
+			list = append(list, filled{p, t.copied.mem[p.at : p.at+n]})
 		}
 	}
 	return list
@@ -167,13 +205,33 @@ func (o *origin) copiedOut(t *thread, ret uint64) []deposit {
 
 // deliver has home put in place what call c wrote, then calls done. Until then the call has
 // not ended. Memory that is gone by now, or read-only, was there when it was written.
-func (o *origin) deliver(t *thread, c *call, list []deposit, done func()) {
-	kept := make([]deposit, len(list))
-	for i, d := range list {
-		kept[i] = deposit{d.addr, slices.Clone(d.data)}
+func (o *origin) deliver(t *thread, c *call, written []filled, done func()) {
+	var list []deposit
+	for _, w := range written {
+		list = w.deposits(list, slices.Clone(w.data))
 	}
 	c.delivering = true
-	o.deliverNext(t, c, kept, done)
+	o.deliverNext(t, c, list, done)
+}
+
+// deliverWritten is deliver for a call that a signal found done, or has interrupted.
+func (o *origin) deliverWritten(t *thread) {
+	c := t.call
+	if c == nil || !c.done || c.delivering {
+		return
+	}
+	written := o.copiedOut(t, c.ret)
+	if len(written) == 0 {
+		return
+	}
+	o.deliver(t, c, written, func() {
+		if ctx := t.ctx; c.interrupted && t.where == homeIn {
+			t.ctx = nil
+			o.returnedForSignal(t, ctx, returnRecalled, 0)
+		} else if !c.interrupted {
+			o.callOver(t, c.ret, nil)
+		}
+	})
 }
 
 func (o *origin) deliverNext(t *thread, c *call, list []deposit, done func()) {
@@ -210,22 +268,25 @@ func (o *origin) undelivered(t *thread, ret uint64, payload []byte) error {
 	if t.call != nil || t.where != away && t.where != recalled {
 		return errProtocol
 	}
-	c := &call{done: true, ret: ret, remote: true}
+	for i := range list {
+		list[i].data = slices.Clone(list[i].data)
+	}
+	c := &call{done: true, ret: ret, remote: true, delivering: true}
 	t.call = c
 	if t.where == away {
 		t.to(calling)
 	}
-	o.deliver(t, c, list, func() { o.callOver(t, ret, nil) })
+	o.deliverNext(t, c, list, func() { o.callOver(t, ret, nil) })
 	return nil
 }
 
 // tell sends the result of t's call to its node.
-func (o *origin) tell(t *thread, ret uint64, list []deposit) {
+func (o *origin) tell(t *thread, ret uint64, written []filled) {
 	h := wire.Header{Type: wire.TCallResult, ID: uint64(t.tid), Addr: ret}
 	var payload [][]byte
-	for _, d := range list {
+	for _, w := range written {
 		h.Flags = flagCopiedOut
-		payload = append(payload, d.data)
+		payload = append(payload, w.data)
 	}
 	o.send(t.node, h, payload...)
 }

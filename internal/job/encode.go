@@ -6,6 +6,7 @@ import (
 
 	"popcorn/internal/guest"
 	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
 	"popcorn/internal/vm"
 )
 
@@ -96,7 +97,7 @@ func encodeCall(nr uint64, args [6]uint64, pieces []piece) [][]byte {
 		b = binary.LittleEndian.AppendUint32(b, p.at)
 		b = binary.LittleEndian.AppendUint16(b, p.skew)
 		b = binary.LittleEndian.AppendUint32(b, p.out)
-		b = binary.LittleEndian.AppendUint16(b, p.per)
+		b = append(b, byte(p.result.Per), p.result.Field.Step, p.result.Field.At, p.result.Field.Len, flagOf(p.result.Always))
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(p.data)))
 		parts = append(parts, p.data)
 	}
@@ -106,8 +107,15 @@ func encodeCall(nr uint64, args [6]uint64, pieces []piece) [][]byte {
 
 const (
 	callSize  = 57
-	pieceHead = 17
+	pieceHead = 20
 )
+
+func flagOf(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
 
 // decodeCall refuses pieces that nothing before them can point to. Their data are of b.
 func decodeCall(b []byte) (nr uint64, args [6]uint64, pieces []piece, err error) {
@@ -121,11 +129,16 @@ func decodeCall(b []byte) (nr uint64, args [6]uint64, pieces []piece, err error)
 	heads, data := b[callSize:], b[callSize+int(b[callSize-1])*pieceHead:]
 	for range b[callSize-1] {
 		p := piece{of: int(heads[0]) - 1, at: binary.LittleEndian.Uint32(heads[1:]), skew: binary.LittleEndian.Uint16(heads[5:]),
-			out: binary.LittleEndian.Uint32(heads[7:]), per: binary.LittleEndian.Uint16(heads[11:])}
-		n := binary.LittleEndian.Uint32(heads[13:])
-		heads = heads[pieceHead:]
+			out: binary.LittleEndian.Uint32(heads[7:])}
+		f := syscalls.Field{Step: heads[12], At: heads[13], Len: heads[14]}
+		p.result = syscalls.Result{Per: uint64(heads[11]), Field: f, Always: heads[15] == 1}
+		n := binary.LittleEndian.Uint32(heads[16:])
 		inside := p.of < 0 && p.at < uint32(len(args)) ||
 			p.of >= 0 && p.of < len(pieces) && uint64(p.at)+8 <= uint64(len(pieces[p.of].data))
+		if uint(f.At)+uint(f.Len) > uint(f.Step) || f.Step > 0 && f.Len == 0 || heads[15] > 1 {
+			return 0, args, nil, fmt.Errorf("decode result of call %d: %w", nr, sys.EINVAL)
+		}
+		heads = heads[pieceHead:]
 		if !inside || p.skew >= vm.PageSize || n == 0 && p.out == 0 || n > maxCopied || p.out > maxCopied || uint64(n) > uint64(len(data)) {
 			return 0, args, nil, fmt.Errorf("decode buffer of call %d: %w", nr, sys.EINVAL)
 		}

@@ -60,7 +60,7 @@ func TestCallAgain(t *testing.T) {
 
 func somePieces() []piece {
 	return []piece{{of: -1, at: 1, skew: 8, data: make([]byte, 32)}, {of: 0, at: 24, skew: 4095, data: []byte("x")},
-		{of: -1, at: 5, data: []byte("name\x00")}, {of: -1, at: 2, skew: 9, out: 120, per: 12, data: []byte{}}}
+		{of: -1, at: 5, data: []byte("name\x00")}, {of: -1, at: 2, skew: 9, out: 120, data: []byte{}, result: syscalls.Result{Per: 12, Always: true, Field: syscalls.Field{Step: 8, At: 6, Len: 2}}}}
 }
 
 // TestPiecesRefused: what nothing points to, or is not whole, is no part of a call.
@@ -73,6 +73,8 @@ func TestPiecesRefused(t *testing.T) {
 		"no data":                   func(ps []piece) { ps[2].data = nil },
 		"more than may be":          func(ps []piece) { ps[2].data = make([]byte, maxCopied+1) },
 		"more back than may be":     func(ps []piece) { ps[3].out = maxCopied + 1 },
+		"field beyond its step":     func(ps []piece) { ps[3].result.Field.At = 7 },
+		"field of no bytes":         func(ps []piece) { ps[3].result.Field.Len = 0 },
 		"a place outside of a page": func(ps []piece) { ps[2].skew = 4096 },
 	} {
 		ps := somePieces()

@@ -15,6 +15,7 @@ import (
 	"popcorn/internal/guest"
 	"popcorn/internal/pager"
 	"popcorn/internal/sys"
+	"popcorn/internal/syscalls"
 	"popcorn/internal/vm"
 	"popcorn/internal/wire"
 )
@@ -168,7 +169,8 @@ func (h *hostile) payload(head wire.Header) []byte {
 		var pieces []piece
 		for range h.byte() % 4 {
 			data := make([]byte, max(h.number()%(2*maxCopied), 1))
-			pieces = append(pieces, piece{int(h.byte()%4) - 1, uint32(h.byte() % 64), uint16(h.number() % 8192), data, uint32(h.byte()), uint16(h.byte() % 16)})
+			result := syscalls.Result{Per: uint64(h.byte() % 16), Always: h.byte()%2 == 0, Field: syscalls.Field{Step: h.byte() % 16, At: h.byte() % 8, Len: h.byte() % 8}}
+			pieces = append(pieces, piece{int(h.byte()%4) - 1, uint32(h.byte() % 64), uint16(h.number() % 8192), data, uint32(h.byte()), result})
 		}
 		return bytes.Join(encodeCall(h.number(), call, pieces), nil)
 	case 1:

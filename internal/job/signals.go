@@ -46,6 +46,7 @@ func (o *origin) signalled(t *thread, sig sys.Signal) {
 	o.stats.wentHome["signal"]++
 	t.signal, t.signalled = &delivery{sig: sig}, sys.Monotonic()
 	o.settleShadow(t)
+	o.deliverWritten(t)
 	switch t.where {
 	case homeIn:
 		o.returnedForSignal(t, t.ctx, returnRecalled, 0)
@@ -159,7 +160,7 @@ func (o *origin) settleShadow(t *thread) {
 	case guest.ShadowIdle:
 		o.proc.Slots.Cancel(t.slot)
 		c.posted = false
-		if r.Rax == sysRestart && guest.AboutToCall(&r) {
+		if r.Rax == sysRestart && guest.AboutToCall(&r) && len(t.copied.out) == 0 {
 			c.nr = sysRestart // the kernel was about to go on with what it had interrupted
 		}
 		if c.moved > 0 {
@@ -171,12 +172,14 @@ func (o *origin) settleShadow(t *thread) {
 			return
 		}
 		c.done, c.ret, c.interrupted = true, c.total(ret), c.moved == 0 && restarting(&r)
+		if int64(ret) == restartBlock && len(t.copied.out) > 0 {
+			// The kernel would go on and write to the copy. A handler ends it in any case.
+			c.ret = errno(-restartNoHand)
+			return
+		}
 		c.nr = r.Orig_rax
 	case guest.ShadowCalled:
 		c.done, c.ret = true, c.total(ret)
-	}
-	if written := o.copiedOut(t, c.ret); c.done && len(written) > 0 {
-		o.deliver(t, c, written, func() { o.callOver(t, c.ret, nil) })
 	}
 }
 

@@ -245,12 +245,10 @@ func (r *remote) notified(events uint32) {
 // forward has a call of v made at home.
 func (r *remote) forward(v *visitor, n sys.Notif) {
 	v.state = inCall
-	results, out := r.resultsOf(n)
+	pieces, out := r.copies(n)
 	v.out = out
 	r.want(out) // asked for first, it is there before the result
-	var pieces []piece
-	pieces, r.arena = copiesOf(r, r.arena[:0], n.Nr, n.Args)
-	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args, append(pieces, results...))...)
+	r.send(coherence.Home, wire.Header{Type: wire.TCall, ID: uint64(v.tid)}, encodeCall(uint64(n.Nr), n.Args, pieces)...)
 }
 
 // leaveFromCall sends a visitor home that waits in a notification.

@@ -59,21 +59,24 @@ const (
 	sembuf        = 6
 	flockSize     = 32
 	rlimitSize    = 16
+	pollfd        = 8
 )
 
 // copiedIn is what calls read. What is missing costs only time: the kernel then reads the
-// memory itself. What a call writes too (poll, select), reads later than at its beginning
-// (futex words, msgsnd's type) or refers to afterwards (io_submit) has no place here.
+// memory itself. What a call reads later than at its beginning (futex words) or refers to
+// afterwards (io_submit) has no place here.
 var copiedIn = map[int][]copied{
 	1:   {counted(1, 2)},                             // write
 	2:   {text(0)},                                   // open
 	4:   {text(0)},                                   // stat
 	6:   {text(0)},                                   // lstat
+	7:   {records(0, pollfd, 1)},                     // poll
 	13:  {bytes(1, sigactionSize)},                   // rt_sigaction
 	14:  {bytes(1, sigset)},                          // rt_sigprocmask
 	18:  {counted(1, 2)},                             // pwrite64
 	20:  {vector(1, 2)},                              // writev
 	21:  {text(0)},                                   // access
+	23:  {bytes(4, timespec)},                        // select: a timeval
 	35:  {bytes(0, timespec)},                        // nanosleep
 	38:  {bytes(1, timevals)},                        // setitimer
 	42:  {counted(1, 2)},                             // connect
@@ -135,6 +138,8 @@ var copiedIn = map[int][]copied{
 	267: {text(1)},                                   // readlinkat
 	268: {text(1)},                                   // fchmodat
 	269: {text(1)},                                   // faccessat
+	270: {bytes(4, timespec)},                        // pselect6
+	271: {records(0, pollfd, 1), bytes(2, timespec)}, // ppoll
 	280: {text(1), bytes(2, timespecs)},              // utimensat
 	286: {bytes(2, timespecs)},                       // timerfd_settime
 	296: {vector(1, 2)},                              // pwritev
@@ -162,7 +167,7 @@ func CopiedIn(nr int, args [6]uint64) []Buffer {
 	if c, ok := byCommand(nr, args); ok {
 		list = append(list, c.buffer(args))
 	}
-	return list
+	return append(list, sets(nr, args)...)
 }
 
 func (c copied) buffer(args [6]uint64) Buffer {

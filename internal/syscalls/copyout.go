@@ -2,24 +2,44 @@ package syscalls
 
 // Result is memory of the program that a call writes through a pointer when it succeeds:
 // all of it, whatever was there before, and nothing if it fails. So it may be written to a
-// copy, which is brought to its place before the call returns.
+// copy, which is brought to its place before the call returns. What it reads by the same
+// pointer (CopiedIn) is in the copy before.
 type Result struct {
 	Arg  int    // which argument points to it, from 0
 	Size uint64 // in bytes, at the most
 	// Per is how many bytes of it are written for each one that the call returns; with 0 it
 	// is all of Size.
 	Per uint64
+	// Always tells that it is written when the call fails, too.
+	Always bool
+	// Field is what is written of each element of an array.
+	Field Field
 }
+
+// Field is Len bytes at At of each Step bytes; all of them when Step is 0.
+type Field struct{ Step, At, Len uint8 }
 
 type written struct {
-	arg  int
-	size size
-	per  uint64
+	arg    int
+	size   size
+	per    uint64
+	always bool
+	field  Field
 }
 
-func whole(arg int, n uint64) written           { return written{arg, size{n, -1}, 0} }
-func upTo(arg, length int) written              { return written{arg, size{1, length}, 1} }
-func each(arg int, n uint64, count int) written { return written{arg, size{n, count}, n} }
+func whole(arg int, n uint64) written { return written{arg: arg, size: size{n, -1}} }
+func upTo(arg, length int) written    { return written{arg: arg, size: size{1, length}, per: 1} }
+func always(arg int, n uint64) written {
+	return written{arg: arg, size: size{n, -1}, always: true}
+}
+func each(arg int, n uint64, count int) written {
+	return written{arg: arg, size: size{n, count}, per: n}
+}
+
+// revents is what poll writes of its array.
+func revents(arg, count int) written {
+	return written{arg: arg, size: size{pollfd, count}, field: Field{Step: pollfd, At: 6, Len: 2}}
+}
 
 // Sizes of structures of the kernel's interface on x86-64, where they are not those of
 // copyin.go.
@@ -39,18 +59,20 @@ const (
 )
 
 // copiedOut is what calls write. What is missing costs only time, as in copiedIn. No place
-// here has what is written although the call fails (nanosleep's remaining time), what the
-// kernel keeps the address of when a signal comes (poll), what it writes a part of
-// (getsockopt), or depends on more than success and result (wait4, accept).
+// here has what is written in the middle of a call (nanosleep's remaining time, when a signal
+// comes), what it writes a part of (getsockopt), or depends on more than success and result
+// (wait4, accept).
 var copiedOut = map[int][]written{
 	0:   {upTo(1, 2)},                                           // read
 	4:   {whole(1, statSize)},                                   // stat
 	5:   {whole(1, statSize)},                                   // fstat
 	6:   {whole(1, statSize)},                                   // lstat
+	7:   {revents(0, 1)},                                        // poll
 	13:  {whole(2, sigactionSize)},                              // rt_sigaction
 	14:  {whole(2, sigset)},                                     // rt_sigprocmask
 	17:  {upTo(1, 2)},                                           // pread64
 	22:  {whole(0, twoFDs)},                                     // pipe
+	23:  {always(4, timespec)},                                  // select, and see sets
 	36:  {whole(1, timevals)},                                   // getitimer
 	38:  {whole(2, timevals)},                                   // setitimer
 	45:  {upTo(1, 2)},                                           // recvfrom
@@ -87,6 +109,8 @@ var copiedOut = map[int][]written{
 	243: {upTo(1, 2)},                                           // mq_timedreceive
 	262: {whole(2, statSize)},                                   // newfstatat
 	267: {upTo(2, 3)},                                           // readlinkat
+	270: {always(4, timespec)},                                  // pselect6, and see sets
+	271: {revents(0, 1), always(2, timespec)},                   // ppoll
 	281: {each(1, epollEvent, 2)},                               // epoll_pwait
 	286: {whole(3, timespecs)},                                  // timerfd_settime
 	287: {whole(1, timespecs)},                                  // timerfd_gettime
@@ -109,9 +133,24 @@ func CopiedOut(nr int, args [6]uint64) []Result {
 	}
 	var out []Result
 	for _, w := range list {
-		out = append(out, Result{w.arg, w.size.of(args), w.per})
+		out = append(out, Result{w.arg, w.size.of(args), w.per, w.always, w.field})
+	}
+	for _, b := range sets(nr, args) {
+		out = append(out, Result{Arg: b.Arg, Size: b.Size})
 	}
 	return out
+}
+
+// sets is the sets of descriptors of select and pselect6, which they read and write.
+func sets(nr int, args [6]uint64) (list []Buffer) {
+	const word = 64
+	if nr != 23 && nr != 270 || args[0] > 16*word {
+		return nil
+	}
+	for arg := 1; arg <= 3 && args[0] > 0; arg++ {
+		list = append(list, Buffer{arg, Fixed, (args[0] + word - 1) / word * 8})
+	}
+	return list
 }
 
 // ioctlWrites is what ioctls write, by command.
@@ -121,9 +160,15 @@ var ioctlWrites = map[uint32][]written{
 	0x541b: {whole(2, idSize)},      // FIONREAD
 }
 
-// Written is how many bytes of r a call has written that returned ret, with no error.
+// Written is how many bytes of r a call has written that returned ret.
 func (r Result) Written(ret uint64) uint64 {
-	if r.Per == 0 {
+	const errors = 4095
+	switch {
+	case r.Always:
+		return r.Size
+	case ret > ^uint64(errors):
+		return 0
+	case r.Per == 0:
 		return r.Size
 	}
 	return min(ret, r.Size/r.Per) * r.Per

@@ -319,9 +319,12 @@ func TestCopiedIn(t *testing.T) {
 			}
 			seen[w.arg] = true
 			for _, c := range copiedIn[nr] {
-				if c.arg == w.arg {
-					t.Errorf("%s reads and writes by argument %d", Lookup(nr).Name, c.arg)
+				if c.arg == w.arg && (c.size != w.size || w.per > 0) {
+					t.Errorf("%s reads and writes by argument %d, but not the same", Lookup(nr).Name, c.arg)
 				}
+			}
+			if f := w.field; f.At+f.Len > f.Step || f.Step > 0 && f.Len == 0 {
+				t.Errorf("%s: %+v", Lookup(nr).Name, f)
 			}
 		}
 	}
@@ -347,7 +350,10 @@ func TestCopiedIn(t *testing.T) {
 		{"ioctl", [6]uint64{1, 0x5421, 4096}, []Buffer{{2, Fixed, 4}}},
 		{"ioctl", [6]uint64{1, 0x5401, 4096}, nil},
 		{"read", [6]uint64{1, 4096, 12}, nil},
-		{"poll", [6]uint64{4096, 12}, nil},
+		{"poll", [6]uint64{4096, 12}, []Buffer{{0, Fixed, 96}}},
+		{"select", [6]uint64{65, 4096, 8192, 0, 0}, []Buffer{{4, Fixed, 16}, {1, Fixed, 16}, {2, Fixed, 16}, {3, Fixed, 16}}},
+		{"select", [6]uint64{0, 4096, 8192, 0, 0}, []Buffer{{4, Fixed, 16}}},
+		{"select", [6]uint64{1025, 4096, 8192, 0, 0}, []Buffer{{4, Fixed, 16}}},
 	} {
 		e, ok := ByName(c.call)
 		if got := CopiedIn(e.Nr, c.args); !ok || !slices.Equal(got, c.want) {
@@ -357,6 +363,7 @@ func TestCopiedIn(t *testing.T) {
 }
 
 func TestCopiedOut(t *testing.T) {
+	const failure = ^uint64(3) // EINTR
 	for _, c := range []struct {
 		call string
 		args [6]uint64
@@ -374,7 +381,11 @@ func TestCopiedOut(t *testing.T) {
 		{"getresuid", [6]uint64{4096, 8192, 0}, 0, []uint64{4, 4, 4}},
 		{"ioctl", [6]uint64{1, 0x5401, 4096}, 0, []uint64{36}},
 		{"ioctl", [6]uint64{1, 0x5402, 4096}, 0, nil},
-		{"poll", [6]uint64{4096, 1}, 1, nil},
+		{"poll", [6]uint64{4096, 2}, 1, []uint64{16}},
+		{"poll", [6]uint64{4096, 2}, failure, []uint64{0}},
+		{"pselect6", [6]uint64{3, 4096, 0, 0, 8192}, 0, []uint64{16, 8, 8, 8}},
+		{"pselect6", [6]uint64{3, 4096, 0, 0, 8192}, failure, []uint64{16, 0, 0, 0}},
+		{"read", [6]uint64{1, 4096, 12}, failure, []uint64{0}},
 	} {
 		e, _ := ByName(c.call)
 		var got []uint64

@@ -1,8 +1,9 @@
 // calls: read pread64 recvfrom stat fstat newfstatat readlink getcwd getrandom pipe pipe2 socketpair uname
-// calls: epoll_wait getdents64 sched_getaffinity timerfd_gettime clock_getres
+// calls: poll select pselect6 ppoll epoll_wait getdents64 sched_getaffinity timerfd_gettime clock_getres
 #include "guest.h"
 #include <dirent.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/utsname.h>
@@ -130,6 +131,108 @@ static void structures(void)
 	CHECK(found == 1 && close(dir) == 0);
 }
 
+static struct pollfd polled[3];
+static _Atomic pid_t waiter;
+
+static void handler(int sig) { (void)sig, atomic_fetch_add(&handled, 1); }
+
+/* Writes to an array that is being polled, what poll does not write. */
+static void *changer(void *arg)
+{
+	place(0);
+	sleep_ms(15);
+	*(volatile short *)&polled[2].events = POLLPRI;
+	CHECK(write((int)(long)arg, "x", 1) == 1);
+	return NULL;
+}
+
+static void *disturber(void *arg)
+{
+	int before = handled;
+
+	while (handled == before) {
+		sleep_ms(10);
+		CHECK(syscall(SYS_tgkill, getpid(), waiter, (int)(long)arg) == 0);
+	}
+	return NULL;
+}
+
+/* Something that waits for long, disturbed by a signal. */
+static void disturbed(int restart, int (*wait)(void))
+{
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = restart ? SA_RESTART : 0};
+	pthread_t t;
+
+	waiter = popcorn_gettid();
+	CHECK(sigaction(SIGUSR2, &sa, NULL) == 0 && pthread_create(&t, NULL, disturber, (void *)(long)SIGUSR2) == 0);
+	CHECK(wait() == -1 && errno == EINTR && pthread_join(t, NULL) == 0);
+}
+
+static int long_poll(void) { return syscall(SYS_poll, polled, 1, 20000); }
+
+static int long_ppoll(void)
+{
+	struct timespec ts = {20, 0};
+	int ret = syscall(SYS_ppoll, polled, 1, &ts, NULL, 8);
+
+	CHECK(ts.tv_sec == 19 && ts.tv_nsec > 0);
+	return ret;
+}
+
+static int long_select(void)
+{
+	struct timeval tv = {20, 0};
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(polled[0].fd, &set);
+	int ret = syscall(SYS_select, polled[0].fd + 1, &set, NULL, NULL, &tv);
+
+	CHECK(tv.tv_sec == 19 && tv.tv_usec > 0 && FD_ISSET(polled[0].fd, &set));
+	return ret;
+}
+
+static void waits(void)
+{
+	struct timespec ts = {0, 30000000};
+	struct timeval tv = {0, 20000};
+	fd_set in, out;
+	pthread_t t;
+	int p[2], end;
+
+	CHECK(pipe(p) == 0);
+	end = p[0] > p[1] ? p[0] + 1 : p[1] + 1;
+	polled[0] = (struct pollfd){p[0], POLLIN, 77};
+	polled[1] = (struct pollfd){p[1], POLLOUT, 77};
+	polled[2] = (struct pollfd){-1, POLLIN, 77};
+	CHECK(syscall(SYS_poll, polled, 3, -1) == 1 && polled[0].revents == 0 && polled[1].revents == POLLOUT && polled[2].revents == 0);
+	polled[1].fd = -1;
+	CHECK(pthread_create(&t, NULL, changer, (void *)(long)p[1]) == 0);
+	CHECK(syscall(SYS_poll, polled, 3, -1) == 1 && polled[0].revents == POLLIN && polled[2].events == POLLPRI);
+	CHECK(pthread_join(t, NULL) == 0);
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_SET(p[0], &in);
+	FD_SET(p[1], &out);
+	FD_SET(p[0], &out);
+	CHECK(syscall(SYS_select, end, &in, &out, NULL, NULL) == 2 && FD_ISSET(p[0], &in));
+	CHECK(FD_ISSET(p[1], &out) && !FD_ISSET(p[0], &out) && read(p[0], &end, 1) == 1);
+	CHECK(syscall(SYS_select, p[0] + 1, &in, NULL, NULL, &tv) == 0 && !FD_ISSET(p[0], &in) && tv.tv_sec + tv.tv_usec == 0);
+	FD_SET(p[1], &out);
+	CHECK(syscall(SYS_pselect6, p[1] + 1, NULL, &out, NULL, &ts, NULL) == 1 && ts.tv_nsec > 0 && ts.tv_nsec <= 30000000);
+	CHECK(syscall(SYS_ppoll, polled, 1, &ts, NULL, 8) == 0 && ts.tv_nsec == 0);
+	FD_SET(p[0], &in);
+	CHECK((end = dup(p[0])) >= 0 && close(end) == 0);
+	FD_SET(end, &in);
+	CHECK(syscall(SYS_select, end + 1, &in, NULL, NULL, &tv) == -1 && errno == EBADF && FD_ISSET(p[0], &in));
+	for (int restart = 0; restart < 2; restart++) {
+		disturbed(restart, long_poll);
+		disturbed(restart, long_ppoll);
+		disturbed(restart, long_select);
+	}
+	close(p[0]), close(p[1]);
+}
+
 /* Somebody else always wants the page. */
 static void *contender(void *arg)
 {
@@ -145,8 +248,6 @@ static void *contender(void *arg)
 	}
 	return NULL;
 }
-
-static void handler(int sig) { (void)sig, atomic_fetch_add(&handled, 1); }
 
 static void *reader(void *arg)
 {
@@ -193,6 +294,7 @@ int main(void)
 	reads();
 	wrong();
 	structures();
+	waits();
 	place(0);
 	memset(area, 0, PAGE);
 	CHECK(pipe(lines) == 0 && sigaction(SIGRTMIN, &sa, NULL) == 0);

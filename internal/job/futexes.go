@@ -21,7 +21,8 @@ type sleeper struct {
 	call sys.Notif
 	word vm.Addr
 	bits uint32
-	// until is when its time is over, if timed, or it goes to home's queue.
+	// until is when its time is over, if timed, or it goes to home's queue: to wait there
+	// on, or to hear from there that its time is over.
 	until time.Duration
 	timed bool
 	lost  bool // so is the page with the word
@@ -78,7 +79,7 @@ func (r *remote) sleep(v *visitor, n sys.Notif, bits uint32) bool {
 			return false
 		}
 		if left < sleepsHere {
-			s.timed, s.until = true, now+left
+			s.timed, s.until = !r.stub.Foreign, now+left
 		}
 	}
 	if !r.Peek(word[:], s.word) {
@@ -95,10 +96,10 @@ func (r *remote) sleep(v *visitor, n sys.Notif, bits uint32) bool {
 }
 
 // timeLeft is how long the wait n lasts at most. Only an absolute time can be told again by
-// a call that is interrupted, and only where clocks are the program's.
+// a call that is interrupted. By the clocks of a foreign node it is a guess.
 func (r *remote) timeLeft(n sys.Notif) (time.Duration, bool) {
 	op := uint32(n.Args[1])
-	if op&^(futexPrivate|futexRealtime) != sys.FUTEX_WAIT_BITSET || r.stub.Foreign {
+	if op&^(futexPrivate|futexRealtime) != sys.FUTEX_WAIT_BITSET {
 		return 0, false
 	}
 	var ts [16]byte
@@ -109,12 +110,12 @@ func (r *remote) timeLeft(n sys.Notif) (time.Duration, bool) {
 	if seconds > 1<<33 || nanoseconds >= uint64(time.Second) {
 		return 0, false // the kernel knows what to say
 	}
-	clock := int32(sys.CLOCK_MONOTONIC)
+	now := sys.Monotonic() + r.clockLead
 	if op&futexRealtime != 0 {
-		clock = sys.CLOCK_REALTIME
+		now = time.Duration(sys.ReadClock(sys.CLOCK_REALTIME))
 	}
 	until := time.Duration(seconds)*time.Second + time.Duration(nanoseconds)
-	return max(until-time.Duration(sys.ReadClock(clock)), 0), true
+	return max(until-now, 0), true
 }
 
 // wake is FUTEX_WAKE and FUTEX_WAKE_BITSET of v, which wake those who wait here, and then, if

@@ -30,12 +30,15 @@ type remote struct {
 	stats    remoteStats
 	setUp    time.Duration // processor time that making the stub took
 	// cpus are the origin's processor and the one here.
-	cpus     struct{ origin, here guest.CPU }
-	arena    []byte     // for what calls bring along
-	sleepers []*sleeper // who waits here for a futex, in the order they came
-	someLost bool       // some of them have lost their word
-	wakes    int        // of sleepers, so far
-	alarm    *timer     // for the first whose time comes
+	cpus  struct{ origin, here guest.CPU }
+	arena []byte // for what calls bring along
+	// clockLead is how much the origin's CLOCK_MONOTONIC is ahead of the one here, or less
+	// by as long as the word of it was under way; 0 where it is the same.
+	clockLead time.Duration
+	sleepers  []*sleeper // who waits here for a futex, in the order they came
+	someLost  bool       // some of them have lost their word
+	wakes     int        // of sleepers, so far
+	alarm     *timer     // for the first whose time comes
 	// lacking tells that the program may use instructions that are not there here.
 	lacking bool
 }
@@ -176,6 +179,7 @@ func (r *remote) join(h wire.Header, payload []byte) error {
 	if err != nil {
 		return err
 	}
+	lead := origin.Clocks.Now - sys.Monotonic()
 	if err := r.dropStub(); err != nil {
 		return err
 	}
@@ -191,7 +195,9 @@ func (r *remote) join(h wire.Header, payload []byte) error {
 		r.send(coherence.Home, reply, []byte(err.Error()))
 		return nil
 	}
+	r.clockLead = 0
 	if r.stub.Foreign {
+		r.clockLead = lead
 		r.logf("this is another machine than the origin's: clocks are read there")
 		reply.Flags = flagForeign
 	}

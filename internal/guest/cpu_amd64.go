@@ -56,8 +56,9 @@ var cpuidFeatures = map[register]map[int]string{
 // ReadCPU asks the processor this runs on.
 func ReadCPU() CPU {
 	c := CPU{XCR0: sys.XCR0()}
+	asked := cpuid{}
 	for r, names := range cpuidFeatures {
-		word := r.read()
+		word := asked.register(r)
 		for bit, name := range names {
 			if word>>bit&1 != 0 {
 				c.Features = append(c.Features, name)
@@ -66,19 +67,34 @@ func ReadCPU() CPU {
 	}
 	slices.Sort(c.Features)
 	if c.XCR0 != 0 {
-		c.readLayout()
+		c.readLayout(asked)
 	}
 	return c
 }
 
-func (r register) read() uint32 {
-	if most, _, _, _ := sys.CPUID(r.leaf&0x80000000, 0); most < r.leaf {
+// cpuid is answers of the CPUID instruction, by leaf and subleaf. A virtual machine asks its
+// hypervisor each time, which takes longer than a system call.
+type cpuid map[[2]uint32][4]uint32
+
+func (asked cpuid) leaf(leaf, sub uint32) (a, b, c, d uint32) {
+	r, ok := asked[[2]uint32{leaf, sub}]
+	if !ok {
+		r[0], r[1], r[2], r[3] = sys.CPUID(leaf, sub)
+		asked[[2]uint32{leaf, sub}] = r
+	}
+	return r[0], r[1], r[2], r[3]
+}
+
+func (asked cpuid) register(r register) uint32 {
+	if most, _, _, _ := asked.leaf(r.leaf&0x80000000, 0); most < r.leaf {
 		return 0
 	}
-	if subs, _, _, _ := sys.CPUID(r.leaf, 0); r.leaf == 7 && subs < r.sub {
-		return 0
+	if r.leaf == 7 {
+		if subs, _, _, _ := asked.leaf(r.leaf, 0); subs < r.sub {
+			return 0
+		}
 	}
-	_, b, c, d := sys.CPUID(r.leaf, r.sub)
+	a, b, c, d := asked.leaf(r.leaf, r.sub)
 	switch r.reg {
 	case 'b':
 		return b
@@ -87,18 +103,17 @@ func (r register) read() uint32 {
 	case 'd':
 		return d
 	}
-	a, _, _, _ := sys.CPUID(r.leaf, r.sub)
 	return a
 }
 
 // readLayout asks for the places of the components in the standard form.
-func (c *CPU) readLayout() {
+func (c *CPU) readLayout(asked cpuid) {
 	const leaf = 13
-	_, size, _, _ := sys.CPUID(leaf, 0)
+	_, size, _, _ := asked.leaf(leaf, 0)
 	c.Size = int(size)
 	for id := 2; id < 63; id++ {
 		if c.XCR0>>id&1 != 0 {
-			n, at, _, _ := sys.CPUID(leaf, uint32(id))
+			n, at, _, _ := asked.leaf(leaf, uint32(id))
 			c.Components = append(c.Components, Component{id, int(at), int(n)})
 		}
 	}

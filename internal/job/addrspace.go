@@ -75,7 +75,7 @@ func (o *origin) changed(r vm.Range) {
 	o.mem.Remapped(r)
 	for n, st := range o.nodes {
 		st.told.Remove(r)
-		if st.joined {
+		if st.joined || len(st.joining) > 0 {
 			o.send(n, wire.Header{Type: wire.TUnmap, Addr: uint64(r.Start), ID: uint64(r.End)})
 		}
 	}

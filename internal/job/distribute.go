@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"popcorn/internal/coherence"
 	"popcorn/internal/control"
@@ -25,6 +26,7 @@ func (o *origin) prepared(n coherence.NodeID, t *thread, f func(error)) {
 	case t.sandboxed:
 		f(o.mayMove(t))
 	case !o.distributed:
+		o.joinEarly(n)
 		o.distribute(t, func(err error) {
 			if err != nil {
 				f(err)
@@ -35,8 +37,35 @@ func (o *origin) prepared(n coherence.NodeID, t *thread, f func(error)) {
 	case !st.joined:
 		o.join(n, f)
 	default:
+		o.brief(n)
 		f(nil)
 	}
+}
+
+// joinEarly has a node get ready for the program while that is got ready for it.
+func (o *origin) joinEarly(n coherence.NodeID) {
+	st := o.nodes[n]
+	if !st.joined && len(st.joining) == 0 && !o.attached() && !o.starting && o.cannot == nil && o.allMayMove() == nil {
+		o.join(n, func(error) {}) // who is told of it asks again
+	}
+}
+
+// brief tells a node that joined early of the program's mappings.
+func (o *origin) brief(n coherence.NodeID) {
+	st := o.nodes[n]
+	if st.briefed {
+		return
+	}
+	st.briefed = true
+	ms, err := o.proc.Mappings()
+	if err != nil {
+		return // the program is dying
+	}
+	ms = slices.DeleteFunc(ms, func(m vm.Mapping) bool { return !sharable(m.Kind) })
+	for _, m := range ms {
+		st.told.Insert(m)
+	}
+	o.send(n, wire.Header{Type: wire.TMap}, encodeMappings(ms))
 }
 
 // distribute puts the program's memory under our hand; t is a stopped thread.
@@ -153,14 +182,20 @@ func (o *origin) learnTidAddress(t *thread) {
 	t.cleartid = a
 }
 
-// join makes node n part of the running program.
+// join makes node n part of the running program; brief is still to come when that is not
+// distributed yet.
 func (o *origin) join(n coherence.NodeID, f func(error)) {
 	st := o.nodes[n]
 	st.joining = append(st.joining, f)
 	if len(st.joining) > 1 {
+		o.brief(n)
 		return
 	}
+	st.briefed = o.distributed
 	ms, err := o.proc.Mappings()
+	if !st.briefed { // but for the kernel's own they are about to change
+		ms = slices.DeleteFunc(ms, func(m vm.Mapping) bool { return m.Kind != vm.Local })
+	}
 	var machine guest.Machine
 	if err == nil {
 		machine, err = o.machine()

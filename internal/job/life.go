@@ -341,11 +341,17 @@ func (o *origin) afterExec(t *thread) {
 
 // resetMemory forgets a program's distributed memory and has the nodes forget it.
 func (o *origin) resetMemory() {
-	if !o.distributed {
+	known := o.distributed
+	for _, st := range o.nodes { // one may have joined before
+		known = known || st.joined || len(st.joining) > 0
+	}
+	if !known {
 		return
 	}
-	o.forgetMemory()
-	o.proc.Forget()
+	if o.distributed {
+		o.forgetMemory()
+		o.proc.Forget()
+	}
 	o.epoch++
 	for n, st := range o.nodes {
 		if st.joined || len(st.joining) > 0 {

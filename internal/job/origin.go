@@ -68,6 +68,7 @@ type origin struct {
 type nodeState struct {
 	joined  bool
 	joining []func(error)
+	briefed bool // it was told of the mappings, when it joined or since
 	failed  error
 	pid     int // of the stub
 	// draining: everything is on its way from there.

@@ -203,6 +203,9 @@ func (r *remote) join(h wire.Header, payload []byte) error {
 	}
 	reply.Count, reply.ID = uint32(r.stub.PID), r.cpus.here.XCR0
 	r.send(coherence.Home, reply)
+	if tid, err := r.stub.Spawn(); err == nil { // the first visitor is on its way
+		r.pool = append(r.pool, tid)
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@
 //   - faults_test.go kills, at random moments, each process a job is made of.
 //   - calls_test.go holds that every system call is tested from a thread that is
 //     away, and that those who claim to test one really make it there.
+//   - interactive_test.go types to programs, and compares screens.
 //   - servers_test.go keeps a server under load while its threads are away, or moved.
 //   - errnos_test.go has each forwarded call fail with every error.
 //   - core_test.go looks into core dumps.

@@ -2,11 +2,11 @@ package guest
 
 import "popcorn/internal/vm"
 
-// Behind the slots, in the same memory, are the buffers: what calls of threads that are away
-// read there is put here, so that home's kernel need not fetch the pages for it.
+// Behind the slots, in the same memory, are the buffers: copies of what calls of threads that
+// are away read and write there, so that home's kernel need not fetch the pages.
 const (
 	bufferBase  = slotBase + slotsSize
-	bufferPages = 1024
+	bufferPages = 8192 // room for calls that wait, with their buffers; what is not used costs nothing
 	sharedSize  = slotsSize + bufferPages*vm.PageSize
 )
 

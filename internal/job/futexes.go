@@ -25,7 +25,7 @@ type sleeper struct {
 	// on, or to hear from there that its time is over.
 	until time.Duration
 	timed bool
-	lost  bool // so is the page with the word
+	lost  bool // it is to wait at home, as soon as may be
 }
 
 const (
@@ -43,11 +43,20 @@ const (
 	futexRealtime = 0x100
 )
 
+// futexesHere is the operations that concern only who waits for one word.
+var futexesHere = map[uint32]struct{}{sys.FUTEX_WAIT: {}, sys.FUTEX_WAKE: {}, sys.FUTEX_WAIT_BITSET: {}, sys.FUTEX_WAKE_BITSET: {}}
+
 // futex makes a futex call of v here, if it can be, and tells whether it did.
 func (r *remote) futex(v *visitor, n sys.Notif) bool {
 	op := uint32(n.Args[1])
 	if op&futexPrivate == 0 || n.Args[0]%4 != 0 {
 		return false // who else has the word is not known here
+	}
+	if _, ours := futexesHere[op&^(futexPrivate|futexRealtime)]; !ours {
+		// It may be for somebody who sleeps here (FUTEX_REQUEUE).
+		r.wordLost(vm.Addr(n.Args[0]))
+		r.settle()
+		return false
 	}
 	bits := ^uint32(0)
 	switch op &^ futexPrivate {
@@ -247,8 +256,15 @@ func (r *remote) rouseDue() {
 
 // wordsLost notes that this node has no copy of a run any more.
 func (r *remote) wordsLost(gone run) {
+	r.lose(func(a vm.Addr) bool { return gone.Contains(a.Page()) })
+}
+
+// wordLost notes that home is to see to a word.
+func (r *remote) wordLost(word vm.Addr) { r.lose(func(a vm.Addr) bool { return a == word }) }
+
+func (r *remote) lose(is func(word vm.Addr) bool) {
 	for _, s := range r.sleepers {
-		if gone.Contains(s.word.Page()) {
+		if is(s.word) {
 			s.lost, r.someLost = true, true
 		}
 	}

@@ -72,6 +72,38 @@ static void counts(void)
 	CHECK(sys_futex((void *)((char *)&s.word + 1), PRIVATE(FUTEX_WAIT), 8, NULL, NULL, 0) == -1 && errno == EINVAL);
 }
 
+static void *requeued(void *arg)
+{
+	(void)arg;
+	place(1);
+	atomic_fetch_add(&s.got, 1);
+	CHECK(sys_futex(&s.word, PRIVATE(FUTEX_WAIT), 7, NULL, NULL, 0) == 0 || errno == EAGAIN);
+	atomic_fetch_add(&s.woke, 1);
+	return NULL;
+}
+
+/* Who waits for one word is told to wait for another, as the condition variables of some C libraries do. */
+static void requeue(void)
+{
+	pthread_t t;
+
+	for (int round = 0; round < 20; round++) {
+		s.word = 7, s.lock = 0;
+		s.got = 0;
+		s.woke = 0;
+		CHECK(pthread_create(&t, NULL, requeued, NULL) == 0);
+		while (s.got == 0)
+			sched_yield();
+		sleep_ms(round % 3);
+		__atomic_store_n(&s.word, 8, __ATOMIC_SEQ_CST);
+		CHECK(sys_futex(&s.word, PRIVATE(FUTEX_REQUEUE), 0, (void *)1, &s.lock, 0) >= 0);
+		while (s.woke == 0)
+			CHECK(sys_futex(&s.lock, PRIVATE(FUTEX_WAKE), 1, NULL, NULL, 0) >= 0);
+		CHECK(pthread_join(t, NULL) == 0);
+	}
+	s.word = 7;
+}
+
 static struct timespec later(clockid_t clock, long ms)
 {
 	struct timespec ts;
@@ -201,6 +233,7 @@ int main(void)
 
 	place(1);
 	counts();
+	requeue();
 	times();
 	from_elsewhere();
 	signals();

@@ -96,7 +96,8 @@ func (o *origin) callEnded(t *thread, ret uint64) {
 	o.callOver(t, ret, written)
 }
 
-// callOver ends a call of t, the rest of which that it has written is not in place yet.
+// callOver is the end of callEnded. Written is what the call wrote that is not in place yet:
+// the thread's node is to see to it.
 func (o *origin) callOver(t *thread, ret uint64, written []filled) {
 	c := t.call
 	switch t.where {

@@ -43,37 +43,25 @@ const (
 	futexRealtime = 0x100
 )
 
-// futexesHere is the operations that concern only who waits for one word.
-var futexesHere = map[uint32]struct{}{sys.FUTEX_WAIT: {}, sys.FUTEX_WAKE: {}, sys.FUTEX_WAIT_BITSET: {}, sys.FUTEX_WAKE_BITSET: {}}
-
 // futex makes a futex call of v here, if it can be, and tells whether it did.
 func (r *remote) futex(v *visitor, n sys.Notif) bool {
-	op := uint32(n.Args[1])
-	if op&futexPrivate == 0 || n.Args[0]%4 != 0 {
-		return false // who else has the word is not known here
+	flags := uint32(n.Args[1]) & (futexPrivate | futexRealtime)
+	op, bits := uint32(n.Args[1])&^flags, ^uint32(0)
+	if op == sys.FUTEX_WAIT_BITSET || op == sys.FUTEX_WAKE_BITSET {
+		bits = uint32(n.Args[5])
 	}
-	if _, ours := futexesHere[op&^(futexPrivate|futexRealtime)]; !ours {
-		// It may be for somebody who sleeps here (FUTEX_REQUEUE).
-		r.wordLost(vm.Addr(n.Args[0]))
-		r.settle()
-		return false
+	if flags&futexPrivate == 0 || n.Args[0]%4 != 0 || bits == 0 || flags&futexRealtime != 0 && op != sys.FUTEX_WAIT_BITSET {
+		return false // who else has the word is not known here, or the kernel knows what to say
 	}
-	bits := ^uint32(0)
-	switch op &^ futexPrivate {
-	case sys.FUTEX_WAIT:
+	switch op {
+	case sys.FUTEX_WAIT, sys.FUTEX_WAIT_BITSET:
 		return r.sleep(v, n, bits)
-	case sys.FUTEX_WAKE:
+	case sys.FUTEX_WAKE, sys.FUTEX_WAKE_BITSET:
 		return r.wake(v, n, bits)
 	}
-	if bits = uint32(n.Args[5]); bits == 0 {
-		return false
-	}
-	switch op &^ (futexPrivate | futexRealtime) {
-	case sys.FUTEX_WAIT_BITSET:
-		return r.sleep(v, n, bits)
-	case sys.FUTEX_WAKE_BITSET:
-		return r.wake(v, n, bits)
-	}
+	// It may be for somebody who sleeps here (FUTEX_REQUEUE).
+	r.lose(func(a vm.Addr) bool { return a == vm.Addr(n.Args[0]) })
+	r.settle()
 	return false
 }
 
@@ -259,9 +247,7 @@ func (r *remote) wordsLost(gone run) {
 	r.lose(func(a vm.Addr) bool { return gone.Contains(a.Page()) })
 }
 
-// wordLost notes that home is to see to a word.
-func (r *remote) wordLost(word vm.Addr) { r.lose(func(a vm.Addr) bool { return a == word }) }
-
+// lose notes which words home is to see to.
 func (r *remote) lose(is func(word vm.Addr) bool) {
 	for _, s := range r.sleepers {
 		if is(s.word) {

@@ -146,8 +146,9 @@ static void from_elsewhere(void)
 }
 
 static _Thread_local volatile int handled;
+static _Atomic int all_handled;
 
-static void handler(int sig) { (void)sig, handled++; }
+static void handler(int sig) { (void)sig, handled++, atomic_fetch_add(&all_handled, 1); }
 
 static void *disturbed(void *arg)
 {
@@ -166,30 +167,43 @@ static void *disturbed(void *arg)
 		CHECK((ret == 0 || errno == EAGAIN) && word == 8 && handled > 0);
 	else
 		CHECK(ret == -1 && errno == EINTR && word == 7 && handled > 0);
-	return NULL;
+	return (void *)(long)handled;
 }
 
 static void signals(void)
 {
-	for (long how = 0; how < 8; how++) {
+	int at_once = 0;
+
+	for (long how = 0; how < 24; how++) {
 		struct sigaction sa = {.sa_handler = handler, .sa_flags = how & 2 ? SA_RESTART : 0};
+		int before = all_handled;
+		void *signals;
 		pthread_t t;
 
-		s.word = 7, s.got = 0;
+		s.word = 7;
+		s.got = 0;
 		CHECK(sigaction(SIGUSR1, &sa, NULL) == 0 && pthread_create(&t, NULL, disturbed, (void *)(how & 3)) == 0);
 		while (s.got == 0)
 			sleep_ms(1);
 		sleep_ms(how & 4 ? 60 : 8); /* waits at its node for a while, then at home; no matter which */
-		do {
-			CHECK(pthread_kill(t, SIGUSR1) == 0);
+		CHECK(pthread_kill(t, SIGUSR1) == 0);
+		if ((how & 3) == 2) {
+			while (all_handled == before)
+				sleep_ms(1);
 			sleep_ms(5);
-		} while ((how & 3) != 2 && pthread_tryjoin_np(t, NULL) != 0);
-		if ((how & 3) != 2)
+			__atomic_store_n(&s.word, 8, __ATOMIC_SEQ_CST);
+			sys_futex(&s.word, PRIVATE(FUTEX_WAKE), 1, NULL, NULL, 0);
+			CHECK(pthread_join(t, NULL) == 0);
 			continue;
-		__atomic_store_n(&s.word, 8, __ATOMIC_SEQ_CST);
-		sys_futex(&s.word, PRIVATE(FUTEX_WAKE), 1, NULL, NULL, 0);
-		CHECK(pthread_join(t, NULL) == 0);
+		}
+		for (int ms = 1; pthread_tryjoin_np(t, &signals) != 0; ms++) {
+			sleep_ms(1);
+			if (ms % 300 == 0) /* it came before the wait */
+				CHECK(pthread_kill(t, SIGUSR1) == 0);
+		}
+		at_once += !(how & 4) && signals == (void *)1L;
 	}
+	CHECK(at_once > 0); /* of nine: one signal was enough where it waited at its node */
 }
 
 /* The lock of "Futexes are tricky" (Drepper). */

@@ -2,6 +2,7 @@ package sys
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"runtime"
 	"testing"
@@ -248,6 +249,66 @@ func TestErrorsKeepTheirNumber(t *testing.T) {
 	}
 	if _, err := a.u.Handshake(0); err == nil {
 		t.Error("a second handshake was taken")
+	}
+}
+
+func init() { children["userfaultfd"] = userfaultfdChild }
+
+// userfaultfdChild tells its userfaultfd, and the address of memory that is not
+// registered yet.
+func userfaultfdChild() int {
+	u, err := anyUFFD(UFFD_CLOEXEC)
+	if err == nil {
+		_, err = u.Handshake(0)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	mem, err := Mmap(-1, 0, PageSize, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS)
+	if err != nil {
+		return 1
+	}
+	fmt.Println(u.FD(), addrOf(mem))
+	os.Stdin.Read(make([]byte, 1))
+	return 0
+}
+
+// A process that dies is told from one that is short of memory, for which the
+// kernel has one error here.
+func TestRegisterOfAProcessThatIsGone(t *testing.T) {
+	cmd := childCmd(t, "userfaultfd")
+	in, err := cmd.StdinPipe()
+	check(t, err)
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	var target int
+	var addr uint64
+	if _, err := fmt.Fscan(out, &target, &addr); err != nil {
+		cmd.Wait()
+		t.Skip("the child has no userfaultfd")
+	}
+	pidfd, err := PidfdOpen(cmd.Process.Pid, 0)
+	check(t, err)
+	defer Close(pidfd)
+	fd, err := PidfdGetfd(pidfd, target)
+	check(t, err)
+	u := NewUFFD(fd)
+	defer u.Close()
+	if u.processGone() {
+		t.Error("gone while it runs")
+	}
+	_, err = u.Register(addr, PageSize, RegisterModeMissing)
+	check(t, err)
+	check(t, cmd.Process.Kill())
+	cmd.Wait() // it was killed
+	if _, err := u.Register(addr, PageSize, RegisterModeMissing); err != ESRCH {
+		t.Errorf("register for the dead: %v", err)
+	}
+	if err := u.Unregister(addr, PageSize); err != ESRCH {
+		t.Errorf("unregister for the dead: %v", err)
 	}
 }
 

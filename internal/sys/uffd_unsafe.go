@@ -46,18 +46,34 @@ func (u *UFFD) Handshake(want uint64) (features uint64, err error) {
 
 // Register asks for the faults in mode of the range (multiples of the page
 // size). EINVAL for what cannot be registered (private file mappings, holes),
-// EBUSY when another userfaultfd has it.
+// EBUSY when another userfaultfd has it, ESRCH the process is gone.
 func (u *UFFD) Register(start, length, mode uint64) (ioctls uint64, err error) {
 	a := uffdRegister{start: start, length: length, mode: mode}
 	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(u.fd), uffdioRegister, uintptr(unsafe.Pointer(&a)))
-	return a.ioctls, toErr(e)
+	return a.ioctls, u.registering(e)
 }
 
-// Unregister ends that and wakes whoever waits in the range.
+// registering makes ESRCH of what the kernel says when the process is gone.
+func (u *UFFD) registering(e unix.Errno) error {
+	if e == unix.ENOMEM && u.processGone() {
+		return ESRCH
+	}
+	return toErr(e)
+}
+
+// processGone tells whether the process has no memory any more. The kernel's
+// userfaultfd_register and its reverse say ENOMEM of that; userfaultfd_writeprotect tells it
+// from a page that is not registered.
+func (u *UFFD) processGone() bool {
+	const neverMapped = 1<<47 - 2*PageSize // the last page of user addresses
+	return u.WriteProtect(neverMapped, PageSize, false) == unix.ESRCH
+}
+
+// Unregister ends that and wakes whoever waits in the range. ESRCH the process is gone.
 func (u *UFFD) Unregister(start, length uint64) error {
 	a := uffdRange{start, length}
 	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(u.fd), uffdioUnregister, uintptr(unsafe.Pointer(&a)))
-	return toErr(e)
+	return u.registering(e)
 }
 
 // Copy installs src at dst (both lengths multiples of the page size, src

@@ -82,7 +82,8 @@ int main(void)
 	CHECK(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
 	pid_t gone = child_that(exits);
 
-	CHECK(waitpid(gone, &status, 0) == -1 && errno == ECHILD && kill(gone, 0) == -1 && errno == ESRCH);
+	/* Its number may be there a moment longer: the kernel wakes who waits before it lets go of it. */
+	CHECK(waitpid(gone, &status, 0) == -1 && errno == ECHILD);
 	success();
 	return 0;
 }

@@ -132,7 +132,7 @@ func (o *origin) alone() {
 	switch {
 	case o.world != nil:
 		o.loop.after(drainAgain, o.alone)
-	case o.stoppedJob && o.distributed: // calls cannot be made in it before it goes on
+	case o.stop.on && o.distributed: // calls cannot be made in it before it goes on
 	default:
 		o.stopWorld(o.letGoNow)
 	}

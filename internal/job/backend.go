@@ -64,7 +64,7 @@ func (o *origin) info() control.Info {
 	switch {
 	case o.ended:
 		info.State = control.StateEnded
-	case o.stoppedJob:
+	case o.stop.on:
 		info.State = control.StateStopped
 	}
 	for n := range o.cfg.Spec.Nodes {

@@ -69,7 +69,7 @@ func (o *origin) checkpoint(ctx context.Context, r control.Checkpoint, by *byIts
 	case o.attached(): // its parent would see the copy that it forks aside
 		reply(none, fmt.Errorf("a program that was attached to cannot be saved yet: start it with popcorn run: %w", control.ErrRefused))
 		return
-	case o.stoppedJob:
+	case o.stop.on:
 		reply(none, fmt.Errorf("the job is paused: popcorn resume it first: %w", control.ErrRefused))
 		return
 	}

@@ -232,7 +232,7 @@ func (o *origin) machine() (guest.Machine, error) {
 func (o *origin) joined(n coherence.NodeID, err error) {
 	st := o.nodes[n]
 	st.joined = err == nil
-	if st.joined && o.stoppedJob {
+	if st.joined && o.stop.on {
 		o.send(n, wire.Header{Type: wire.TFreeze})
 	}
 	waiting := st.joining

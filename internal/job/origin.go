@@ -48,7 +48,7 @@ type origin struct {
 	saving      *saving // a checkpoint under way
 	unsaved     bool    // the job was not saved the last time it was to be, and a person told
 	nextSpread  int
-	stoppedJob  bool
+	stop        groupStop
 	ended       bool
 	stats       *stats
 	started     time.Time
@@ -357,7 +357,7 @@ func (o *origin) interrupted(t *thread, status sys.WaitStatus) {
 		o.groupStopped(t)
 		return
 	}
-	t.asked = false
+	t.asked = 0
 	if t.group {
 		t.group = false
 		o.continued()

@@ -253,9 +253,7 @@ func (o *origin) signalSets(t *thread) map[string]uint64 {
 func has(set uint64, sig sys.Signal) bool { return set>>(uint(sig)-1)&1 != 0 }
 
 // groupStopped handles a stop of the whole process (SIGSTOP and its kin): what
-// runs elsewhere is frozen too, until SIGCONT. The first thread that tells of one is
-// asked again: it may have stopped with the others, and told of that only now, when
-// they have been continued. A shell would see the program stop anew.
+// runs elsewhere is frozen too, until SIGCONT.
 func (o *origin) groupStopped(t *thread) {
 	t.group = true
 	if o.released(t, 0) {
@@ -264,15 +262,13 @@ func (o *origin) groupStopped(t *thread) {
 	if err := sys.Listen(t.tid); err != nil {
 		o.logf("leave thread %d stopped: %v", t.tid, err)
 	}
-	if o.stoppedJob {
-		return
-	}
-	if !t.asked {
-		t.asked = true
+	again, begins := o.stop.told(t)
+	if again {
 		sys.Interrupt(t.tid) // it stops anew, and says why it now would; ESRCH: it ends
+	}
+	if !begins {
 		return
 	}
-	o.stoppedJob = true
 	if !o.attached() {
 		sys.Kill(o.cfg.RunPID, sys.SIGSTOP) // a shell that waits for it shall see
 	}
@@ -285,10 +281,9 @@ func (o *origin) groupStopped(t *thread) {
 
 // continued handles the end of a stop of the whole process.
 func (o *origin) continued() {
-	if !o.stoppedJob {
+	if !o.stop.over() {
 		return
 	}
-	o.stoppedJob = false
 	o.whenAlone()
 	if !o.attached() {
 		sys.Kill(o.cfg.RunPID, sys.SIGCONT)
@@ -298,4 +293,34 @@ func (o *origin) continued() {
 			o.send(n, wire.Header{Type: wire.TThaw})
 		}
 	}
+}
+
+// groupStop is whether the whole process is stopped, by what its threads tell of, one
+// after the other and some of them late.
+type groupStop struct {
+	on   bool
+	ends int // of stops that threads have told of
+}
+
+// told notes that t tells of a stop: it may have to be asked again, or this begins one.
+// It may have stopped with others and tell only now, when they have told of the end
+// already; a shell would see the program stop anew. What it tells twice without one of
+// them telling of an end between is so.
+func (s *groupStop) told(t *thread) (again, begins bool) {
+	switch asked := s.ends + 1; {
+	case s.on:
+		return false, false
+	case t.asked != asked:
+		t.asked = asked
+		return true, false
+	}
+	s.on = true
+	return false, true
+}
+
+// over notes that a thread tells of the end of a stop, and tells whether one was on.
+func (s *groupStop) over() (ended bool) {
+	ended, s.on = s.on, false
+	s.ends++
+	return ended
 }

@@ -62,7 +62,7 @@ type thread struct {
 
 	stopped    bool       // in a ptrace-stop that nobody has resumed
 	group      bool       // that stop is one of the whole process
-	asked      bool       // for it once more, see groupStopped
+	asked      int        // for it once more, see groupStop
 	bears      sys.Signal // to be delivered when it is resumed, which was put off
 	onStop     []func()
 	born       bool // its first stop has been seen

@@ -3,71 +3,75 @@ package test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// TestServers keeps a server with threads of its own under load, away and while it is
-// moved about: no reply is lost or another than natively, and no request fails.
+// service is a server with threads of its own.
+type service struct {
+	name    string
+	command command
+	ready   func(r *running) bool
+	// load keeps it busy, and returns what it answered that is the same each time.
+	load func(r *running) ([]byte, error)
+	end  func(r *running) error // asks it to
+}
+
+// TestServers keeps servers under load, away and while they are moved about: no reply is
+// lost or another than natively, and no request fails.
 func TestServers(t *testing.T) {
-	// One program: what it does is told by its name.
-	binary, err := exec.LookPath("redis-check-rdb")
-	if err != nil {
-		t.Skip("no redis here")
-	}
-	server := filepath.Join(t.TempDir(), "redis-server")
-	if err := os.Symlink(binary, server); err != nil {
-		t.Fatal(err)
-	}
-	commands := redisCommands(full(2000, 20_000))
-	want, _ := serveRedis(t, server, variant{name: "native"}, commands, 0)
-	cases := []struct {
-		v     variant
-		every time.Duration // between moves of the whole job; 0: it stays
-	}{{allAway, 0}, {spread2, 0}, {spread3, 100 * time.Millisecond}, {spread3, 0}, {allAway, 100 * time.Millisecond}}
-	for _, c := range cases[:full(3, len(cases))] {
-		name := c.v.name
-		if c.every > 0 {
-			name += "-moved"
+	for _, prepare := range []func(*testing.T) service{redisServer, nginxServer, goServer} {
+		s := prepare(t)
+		if s.name == "" {
+			continue // not here
 		}
-		t.Run(name, func(t *testing.T) {
-			got, moves := serveRedis(t, server, c.v, commands, c.every)
-			if at := firstDifference(want, got); at >= 0 {
-				t.Errorf("replies differ from byte %d\nnative: %s\nhere:   %s", at, around(want, at), around(got, at))
+		s.command.deadline = full(2*time.Minute, 10*time.Minute)
+		t.Run(s.name, func(t *testing.T) {
+			want, _ := s.serve(t, native, 0)
+			cases := []struct {
+				v     variant
+				every time.Duration // between moves of the whole job; 0: it stays
+			}{{allAway, 0}, {spread3, 100 * time.Millisecond}, {spread2, 0}, {spread3, 0}, {allAway, 100 * time.Millisecond}}
+			for _, c := range cases[:full(2, len(cases))] {
+				name := c.v.name
+				if c.every > 0 {
+					name += "-moved"
+				}
+				t.Run(name, func(t *testing.T) {
+					got, moves := s.serve(t, c.v, c.every)
+					if at := firstDifference(want, got); at >= 0 {
+						t.Errorf("replies differ from byte %d\nnative: %s\nhere:   %s", at, around(want, at), around(got, at))
+					}
+					if c.every > 0 && moves == 0 {
+						t.Error("nothing was moved")
+					}
+					t.Logf("%d moves", moves)
+				})
 			}
-			if c.every > 0 && moves == 0 {
-				t.Error("nothing was moved")
-			}
-			t.Logf("%d moves", moves)
 		})
 	}
 }
 
-// serveRedis starts a redis server, asks it commands and has it benchmarked, and returns
-// its replies and how often it was moved meanwhile.
-func serveRedis(t *testing.T, server string, v variant, commands []byte, every time.Duration) (replies []byte, moves int) {
+// serve starts the server and loads it, and returns its replies and how often it was
+// moved meanwhile.
+func (s service) serve(t *testing.T, v variant, every time.Duration) (replies []byte, moves int) {
 	t.Helper()
-	r := start(t, command{path: server, deadline: 4 * time.Minute, args: []string{"--port", "0", "--unixsocket", "socket",
-		"--io-threads", "3", "--io-threads-do-reads", "yes", "--save", "", "--appendonly", "no"}}, v)
-	client := func(stdin []byte, argv ...string) ([]byte, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, argv[0], append([]string{"-s", "socket"}, argv[1:]...)...)
-		cmd.Dir, cmd.Stdin = r.dir, bytes.NewReader(stdin)
-		cmd.Env = r.environ()[3:] // a process of its own, not one the job has left
-		return cmd.CombinedOutput()
-	}
-	r.until("it answers", func() bool {
-		out, err := client(nil, "redis-cli", "ping")
-		return err == nil && string(out) == "PONG\n"
-	})
+	r := start(t, s.command, v)
+	r.until("it answers", func() bool { return s.ready(r) })
 	stop, moved := make(chan struct{}), make(chan int)
 	go func() {
 		n := 0
@@ -85,24 +89,65 @@ func serveRedis(t *testing.T, server string, v variant, commands []byte, every t
 		}
 		moved <- n
 	}()
-	replies, err := client(commands, "redis-cli")
+	replies, err := s.load(r)
 	if err != nil {
-		t.Errorf("ask: %v\n%s", err, tail(replies))
-	}
-	requests := strconv.Itoa(full(200, 5000))
-	out, err := client(nil, "redis-benchmark", "-q", "-c", "10", "-n", requests) // ends at the first error
-	if tests := strings.Count(string(out), "requests per second"); err != nil || tests < 20 {
-		t.Errorf("benchmark: %v, %d tests\n%s", err, tests, tail(out))
+		t.Errorf("under load: %v", err)
 	}
 	close(stop)
 	moves = <-moved
-	if out, err := client(nil, "redis-cli", "shutdown"); err != nil {
-		t.Errorf("shut down: %v\n%s", err, out)
+	if err := s.end(r); err != nil {
+		t.Errorf("end: %v", err)
 	}
 	if o := r.wait(); o.code != 0 {
 		t.Errorf("exit code %d\n%s", o.code, r.printed())
 	}
 	return replies, moves
+}
+
+func redisServer(t *testing.T) service {
+	// One program: what it does is told by its name.
+	binary, err := exec.LookPath("redis-check-rdb")
+	if err != nil {
+		t.Error("redis is not installed")
+		return service{}
+	}
+	server := filepath.Join(t.TempDir(), "redis-server")
+	if err := os.Symlink(binary, server); err != nil {
+		t.Fatal(err)
+	}
+	client := func(r *running, stdin []byte, argv ...string) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, argv[0], append([]string{"-s", "socket"}, argv[1:]...)...)
+		cmd.Dir, cmd.Stdin = r.dir, bytes.NewReader(stdin)
+		cmd.Env = r.environ()[3:] // a process of its own, not one the job has left
+		return cmd.CombinedOutput()
+	}
+	commands, requests := redisCommands(full(2000, 20_000)), strconv.Itoa(full(200, 5000))
+	return service{
+		name: "redis",
+		command: command{path: server, args: []string{"--port", "0", "--unixsocket", "socket",
+			"--io-threads", "3", "--io-threads-do-reads", "yes", "--save", "", "--appendonly", "no"}},
+		ready: func(r *running) bool {
+			out, err := client(r, nil, "redis-cli", "ping")
+			return err == nil && string(out) == "PONG\n"
+		},
+		load: func(r *running) ([]byte, error) {
+			replies, err := client(r, commands, "redis-cli")
+			if err != nil {
+				return nil, fmt.Errorf("ask: %w\n%s", err, tail(replies))
+			}
+			out, err := client(r, nil, "redis-benchmark", "-q", "-c", "10", "-n", requests) // ends at the first error
+			if tests := strings.Count(string(out), "requests per second"); err != nil || tests < 20 {
+				return nil, fmt.Errorf("benchmark: %w, %d tests\n%s", err, tests, tail(out))
+			}
+			return replies, nil
+		},
+		end: func(r *running) error {
+			_, err := client(r, nil, "redis-cli", "shutdown")
+			return err
+		},
+	}
 }
 
 // redisCommands is n commands of all kinds whose replies are always the same.
@@ -147,4 +192,126 @@ func redisCommands(n int) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// nginxServer reads its files in threads of its own.
+func nginxServer(t *testing.T) service {
+	nginx, err := exec.LookPath("nginx")
+	if err != nil {
+		nginx = filepath.Join(repo, "bin/unpacked/usr/sbin/nginx")
+	}
+	if _, err := os.Stat(nginx); err != nil {
+		t.Errorf("nginx is not here: %v", err)
+		return service{}
+	}
+	const config = `daemon off;
+master_process off;
+pid pid;
+thread_pool default threads=4;
+events { worker_connections 64; }
+http {
+	access_log access;
+	client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp; uwsgi_temp_path temp; scgi_temp_path temp;
+	sendfile off;
+	aio threads;
+	output_buffers 2 64k;
+	keepalive_requests 50;
+	server { listen unix:socket; root .; }
+}
+`
+	files := map[string][]byte{"config": []byte(config)}
+	var names []string
+	for i := range 6 {
+		names = append(names, fmt.Sprintf("file%d", i))
+		files[names[i]] = mixedData(1000 << (2 * i))
+	}
+	return service{
+		name:    "nginx",
+		command: command{path: nginx, args: []string{"-p", ".", "-c", "config", "-e", "errors"}, files: files},
+		ready:   func(r *running) bool { return answers(r, names[0]) },
+		load: func(r *running) ([]byte, error) {
+			return askHTTP(r, full(40, 2000), func(i int) (string, string) { return names[i%len(names)], "" })
+		},
+		end: func(r *running) error { return r.cmd.Process.Signal(syscall.SIGTERM) },
+	}
+}
+
+// goServer is the standard library's server, in front of a program of ours.
+func goServer(t *testing.T) service {
+	return service{
+		name:    "go",
+		command: command{path: readGuest(t, "guests/go_server/main.go").build(t), args: []string{"socket"}},
+		ready:   func(r *running) bool { return answers(r, "") },
+		load: func(r *running) ([]byte, error) {
+			return askHTTP(r, full(60, 5000), func(i int) (string, string) {
+				return fmt.Sprint("sum?times=", i%500), strings.Repeat(strconv.Itoa(i), 1+i*i%20_000)
+			})
+		},
+		end: func(r *running) error { return r.cmd.Process.Signal(syscall.SIGTERM) },
+	}
+}
+
+func answers(r *running, path string) bool {
+	c := httpClient(r)
+	defer c.CloseIdleConnections()
+	reply, err := c.Get("http://server/" + path)
+	if err == nil {
+		reply.Body.Close()
+	}
+	return err == nil
+}
+
+// httpClient talks to the server at r's socket.
+func httpClient(r *running) *http.Client {
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(r.dir, "socket"))
+		},
+	}}
+}
+
+// askHTTP has ten clients at once make requests each, one after the other, and returns
+// the sums of the replies. what says the path, and what is sent if it is not empty.
+func askHTTP(r *running, requests int, what func(i int) (path, body string)) ([]byte, error) {
+	const clients = 10
+	var all [clients]bytes.Buffer
+	var errs [clients]error
+	var wg sync.WaitGroup
+	for n := range clients {
+		wg.Go(func() {
+			c := httpClient(r)
+			defer c.CloseIdleConnections()
+			for i := n * requests; i < (n+1)*requests && errs[n] == nil; i++ {
+				path, body := what(i)
+				errs[n] = request(c, path, body, &all[n])
+			}
+		})
+	}
+	wg.Wait()
+	var replies []byte
+	for n := range clients {
+		replies = append(replies, all[n].Bytes()...)
+	}
+	return replies, errors.Join(errs[:]...)
+}
+
+func request(c *http.Client, path, body string, to io.Writer) error {
+	var reply *http.Response
+	var err error
+	if body == "" {
+		reply, err = c.Get("http://server/" + path)
+	} else {
+		reply, err = c.Post("http://server/"+path, "text/plain", strings.NewReader(body))
+	}
+	if err != nil {
+		return err
+	}
+	defer reply.Body.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, reply.Body)
+	if err == nil && reply.StatusCode != http.StatusOK {
+		err = errors.New(reply.Status)
+	}
+	fmt.Fprintf(to, "%s %d %x\n", path, n, sum.Sum(nil))
+	return err
 }

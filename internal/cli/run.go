@@ -301,6 +301,9 @@ func absolute(names ...*string) error {
 		if *name == "" {
 			continue
 		}
+		if *name == "--" { // pflag takes it for the value of what comes before it
+			return usagef("an option has -- where the name of a file is to be; name the file (one of that name is ./--)")
+		}
 		full, err := filepath.Abs(*name)
 		if err != nil {
 			return fmt.Errorf("find working directory: %w", err)

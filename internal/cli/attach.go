@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,13 +74,16 @@ func attachSpec(cmd *cobra.Command, f *runFlags, pid int) (s job.Spec, deputies 
 	if err != nil {
 		return s, nil, err
 	}
-	s = job.Spec{Attach: pid, Argv: commandOf(pid), Dir: "/", Nodes: 1, On: -1, Name: f.name, LogFile: f.log,
+	s = job.Spec{Attach: pid, Argv: job.CommandOf(pid), Dir: "/", Nodes: 1, On: -1, Name: f.name, LogFile: f.log,
 		IdlePoll: f.idlePoll, Verify: os.Getenv("POPCORN_VERIFY"), LossTimeout: f.loss}
 	if s.ForeignFrom, err = foreignFrom(); err != nil {
 		return s, nil, err
 	}
 	s.TCP = f.transport == "tcp"
 	if s.Encrypt, err = f.encrypts(); err != nil {
+		return s, nil, err
+	}
+	if s.Follow, err = f.follows(); err != nil {
 		return s, nil, err
 	}
 	settle(&s, set) // --on, perhaps from a file, says where programs begin: this one has
@@ -92,16 +94,6 @@ func attachSpec(cmd *cobra.Command, f *runFlags, pid int) (s job.Spec, deputies 
 		return s, nil, err
 	}
 	return s, deputies, checkSpec(s)
-}
-
-// commandOf is the command line of a process, for people to know it by.
-func commandOf(pid int) []string {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // job.Attach tells what is wrong
-	words := strings.Split(strings.TrimRight(string(b), "\x00"), "\x00")
-	if words[0] == "" {
-		words[0] = "?"
-	}
-	return words
 }
 
 // detachPatience bounds the wait for a program to come home.

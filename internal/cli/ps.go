@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -91,7 +92,7 @@ func jobTable(w io.Writer, infos []control.Info, now time.Time) error {
 	rows := [][]string{{"ID", "NAME", "PID", "STATE", "NODES", "WHERE", "AGE", "COMMAND"}}
 	for _, i := range infos {
 		rows = append(rows, []string{i.ID, dash(i.Name), strconv.Itoa(i.PID), i.State, strconv.Itoa(len(i.Nodes)), whereabouts(i),
-			age(now.Sub(i.Started)), dash(strings.Join(i.Command, " "))})
+			age(now.Sub(i.Started)), oneLine(i.Command)})
 	}
 	return table(w, rows)
 }
@@ -128,6 +129,16 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// oneLine is a command for a table: a script that is an argument has line breaks.
+func oneLine(command []string) string {
+	return dash(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.Join(command, " ")))
 }
 
 // age prints a duration in its largest whole unit.

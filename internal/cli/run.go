@@ -39,6 +39,7 @@ type runFlags struct {
 	checkpoint string
 	every      time.Duration
 	onLoss     string
+	children   string
 
 	background bool
 }
@@ -62,7 +63,11 @@ With -d run prints the job's id and returns as soon as the program runs. Its inp
 is empty then, what it prints is in ID.out in $XDG_STATE_HOME/popcorn/jobs (without
 that variable, ~/.local/state/popcorn/jobs or, for root, /var/lib/popcorn/jobs), and
 popcorn wait ID tells its exit code, later too. A job that goes on from a checkpoint
-(--on-loss) has another id but the same name; wait still takes the first id.`,
+(--on-loss) has another id but the same name; wait still takes the first id.
+
+With --children follow a child process that lives for 0.1 s becomes a job of its
+own, of the same family, and goes where a new thread of the program would; so do
+its children. It is a child to its parent in everything, and lives on without it.`,
 		Example: `  popcorn run --nodes 3 --spread -- xz -T4 big.tar
   popcorn run --nodes 2 --on 1 --stats stats.json python3 sum.py
   popcorn run -H b,c:4 --spread -- xz -T8 big.tar
@@ -102,6 +107,7 @@ func (f *runFlags) addShared(fs *pflag.FlagSet) {
 	fs.StringVar(&f.hostfile, "hostfile", "", "the same from a `FILE` of hosts, as MPI has them")
 	fs.DurationVar(&f.loss, "loss-timeout", job.DefaultLossTimeout, "count a host as lost that is silent for `TIME`")
 	fs.StringVar(&f.transport, "transport", "", "local nodes talk by `KIND` unix, the default, tcp or tls; hosts always by tls")
+	fs.StringVar(&f.children, "children", "home", "child processes that live on `DO` stay home, or follow: become jobs placed as threads are")
 	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
 	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
 }
@@ -189,6 +195,9 @@ func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, deputies job.Deputies, 
 	if s.Encrypt, err = f.encrypts(); err != nil {
 		return s, nil, err
 	}
+	if s.Follow, err = f.follows(); err != nil {
+		return s, nil, err
+	}
 	settle(&s, set)
 	if deputies, err = f.placeOnHosts(cmd, &s); err != nil {
 		return s, nil, err
@@ -210,6 +219,13 @@ func (f *runFlags) lossPolicy(s *job.Spec) error {
 	}
 	s.Checkpoint, s.CheckpointEvery, s.RestoreOnLoss = f.checkpoint, f.every, f.onLoss == "restore"
 	return s.CheckLossPolicy()
+}
+
+func (f *runFlags) follows() (bool, error) {
+	if f.children != "home" && f.children != "follow" {
+		return false, fmt.Errorf("--children %s: home and follow are known", f.children)
+	}
+	return f.children == "follow", nil
 }
 
 func (f *runFlags) encrypts() (bool, error) {

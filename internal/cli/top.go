@@ -263,7 +263,7 @@ func topTable(w io.Writer, jobs []jobRates) error {
 	rows := [][]string{{"ID", "NAME", "STATE", "THREADS", "WHERE", "CPU%", "FAULTS/S", "MB/S", "MOVES/S", "CALLS/S", "COMMAND"}}
 	for _, j := range jobs {
 		rows = append(rows, []string{j.ID, dash(j.Name), j.State, strconv.Itoa(j.Threads), whereabouts(j.info), percent(j.CPU),
-			whole(j.faults()), strconv.FormatFloat(j.Bytes/1e6, 'f', 1, 64), whole(j.Moves), whole(j.Calls), dash(strings.Join(j.Command, " "))})
+			whole(j.faults()), strconv.FormatFloat(j.Bytes/1e6, 'f', 1, 64), whole(j.Moves), whole(j.Calls), oneLine(j.Command)})
 	}
 	return table(w, rows)
 }

@@ -80,9 +80,19 @@ func AdoptParked(t *Tracer, pid int, k Parked) (*Process, error) {
 	return p, p.dropInherited()
 }
 
-// dropInherited unmaps what a parent's agent shares with its supervisor. The agent
-// itself, and its table, are a copy, and serve.
-func (p *Process) dropInherited() error {
+// CleanChild has a child of the program with memory of its own, stopped since it was
+// made, give up what it shares with us.
+func (p *Process) CleanChild(pid int) error {
+	c := &Process{PID: pid, tracer: p.tracer, mem: -1, maps: -1, pmap: -1, Pidfd: -1}
+	defer c.Close()
+	if err := c.Reopen(); err != nil {
+		return err
+	}
+	return c.dropInherited()
+}
+
+// FindAgent looks whether the program has the agent of a parent's, which serves.
+func (p *Process) FindAgent() error {
 	ms, err := p.Mappings()
 	if err != nil {
 		return err
@@ -90,8 +100,14 @@ func (p *Process) dropInherited() error {
 	for _, m := range ms {
 		p.agent = p.agent || m.Contains(AgentBase)
 	}
-	if !p.agent {
-		return nil
+	return nil
+}
+
+// dropInherited unmaps what a parent's agent shares with its supervisor. The agent
+// itself, and its table, are a copy, and serve.
+func (p *Process) dropInherited() error {
+	if err := p.FindAgent(); err != nil || !p.agent {
+		return err
 	}
 	rest := vm.Range{Start: tableBase + tableSize, End: agentEnd}
 	if _, err := p.Call(p.PID, sys.SYS_MUNMAP, uint64(rest.Start), rest.Size()); err != nil {

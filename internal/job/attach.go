@@ -28,6 +28,18 @@ func (o *origin) startAttached() (err error) {
 		return err
 	}
 	o.tracer.Abandon()
+	if err := o.adopt(); err != nil {
+		return err
+	}
+	if err := o.serve(); err != nil {
+		return err
+	}
+	o.report(fromSupervisor{PID: o.proc.PID})
+	return nil
+}
+
+// adopt traces every thread of the program, all of which run on.
+func (o *origin) adopt() error {
 	p, tids, err := guest.Adopt(o.tracer, o.cfg.Spec.Attach)
 	if errors.Is(err, sys.EPERM) {
 		err = fmt.Errorf("%w; its user, and root, may trace it; where kernel.yama.ptrace_scope is not 0, only root: %w", err, control.ErrRefused)
@@ -40,10 +52,6 @@ func (o *origin) startAttached() (err error) {
 		t := o.newThread(tid, coherence.Home)
 		t.born, t.unasked = true, true
 	}
-	if err := o.serve(); err != nil {
-		return err
-	}
-	o.report(fromSupervisor{PID: p.PID})
 	return nil
 }
 

@@ -30,6 +30,39 @@ func examineFoster(pid int) error {
 	return examine(pid, tracedAlready, otherUser, ignoresTraps, holdsKernelObjects, noFaults)
 }
 
+// examineFollowed is Examine for a child of a job that runs.
+func (f *Foster) examineFollowed() error {
+	if err := f.ended(); err != nil {
+		return err
+	}
+	status, err := readStatus(f.PID)
+	if err != nil {
+		return err
+	}
+	if status["Seccomp_filters"] != f.Filters {
+		return fmt.Errorf("process %d (%s): %s: %w", f.PID, status["Name"], filtered(f.PID, status), control.ErrRefused)
+	}
+	return examine(f.PID, ourOwn, tracedAlready, otherUser, otherNamespace, otherCode, ignoresTraps, holdsKernelObjects, noFaults)
+}
+
+// ended tells that the child which runs is not there any more.
+func (f *Foster) ended() error {
+	if _, err := readStatus(f.PID); err != nil || startOf(f.PID) != f.Started {
+		return fmt.Errorf("process %d: %w", f.PID, errors.Join(control.ErrNoSuchJob, err))
+	}
+	return nil
+}
+
+// startOf is when a process began, empty when it is gone.
+func startOf(pid int) string {
+	const startTime = 22
+	f, err := sys.ReadStat(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil || len(f) <= startTime {
+		return ""
+	}
+	return f[startTime]
+}
+
 func examine(pid int, all ...func(int, map[string]string) string) error {
 	status, err := readStatus(pid)
 	if err != nil {

@@ -303,6 +303,9 @@ func (o *origin) letGo(pid int) {
 		o.foster(pid)
 		return
 	}
+	if o.cfg.Spec.Follow && o.followable(pid) {
+		defer o.letFollow(pid)
+	}
 	if err := sys.Detach(pid, 0); err != nil && !errors.Is(err, sys.ESRCH) {
 		o.logf("let go of child %d: %v", pid, err)
 	}

@@ -24,11 +24,7 @@ type AttachEnd struct {
 //
 // As Run does, Attach keeps what must outlive a supervisor, while there is such.
 func Attach(ctx context.Context, s Spec, deputies Deputies, ready func(id string)) (AttachEnd, error) {
-	examine := Examine
-	if s.Foster != nil {
-		examine = examineFoster
-	}
-	if err := examine(s.Attach); err != nil {
+	if err := s.examine(); err != nil {
 		return AttachEnd{}, err
 	}
 	l := newLauncher(s)
@@ -39,6 +35,17 @@ func Attach(ctx context.Context, s Spec, deputies Deputies, ready func(id string
 	}
 	code, err := l.waitAndInquire(ctx)
 	return AttachEnd{LetGo: l.letGo, Code: code}, err
+}
+
+// examine tells why s.Attach cannot be attached to.
+func (s *Spec) examine() error {
+	switch {
+	case s.Foster == nil:
+		return Examine(s.Attach)
+	case s.Foster.Parked != nil:
+		return examineFoster(s.Attach)
+	}
+	return s.Foster.examineFollowed()
 }
 
 // letGoSignals are those that popcorn attach lets go for.

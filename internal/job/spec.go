@@ -55,6 +55,9 @@ type Spec struct {
 	On int
 	// Spread sends new threads round-robin over the nodes.
 	Spread bool
+	// Follow makes child processes that live for a while jobs of the same family, with
+	// their threads where On and Spread would have a new thread.
+	Follow bool
 	// StatsFile receives one JSON document at exit; empty for none.
 	StatsFile string
 	// Name is the name a person gave the job; may be empty.

@@ -27,11 +27,14 @@ type telefork struct {
 	byCall bool
 }
 
-// Foster is a child of a job that is to become a job itself.
+// Foster is a child of a job that is to become a job itself, at a node.
 type Foster struct {
-	PID    int          `json:"pid"`
-	Node   int          `json:"node"`
-	Parked guest.Parked `json:"parked"`
+	PID  int `json:"pid"`
+	Node int `json:"node"`
+	// Parked is what it waits with; nil for one that runs, of which then is known:
+	Parked  *guest.Parked `json:"parked,omitempty"`
+	Started string        `json:"started,omitempty"` // when, as proc_pid_stat(5) says
+	Filters string        `json:"filters,omitempty"` // how many, of its parent's
 }
 
 // forksAway makes the telefork that t stands at the beginning of a fork; false when
@@ -134,7 +137,7 @@ func (o *origin) foster(pid int) {
 	if err2 := sys.Detach(pid, 0); err != nil || err2 != nil {
 		return // it is dying
 	}
-	o.report(fromSupervisor{Foster: &Foster{pid, int(node), parked}})
+	o.report(fromSupervisor{Foster: &Foster{PID: pid, Node: int(node), Parked: &parked}})
 }
 
 // awaitChildren lets the children go that have not come to their first stop yet;
@@ -154,7 +157,10 @@ func (o *origin) startFoster() (err error) {
 		return err
 	}
 	o.tracer.Abandon()
-	if o.proc, err = guest.AdoptParked(o.tracer, f.PID, f.Parked); err != nil {
+	if f.Parked == nil {
+		return o.startFollowed(f)
+	}
+	if o.proc, err = guest.AdoptParked(o.tracer, f.PID, *f.Parked); err != nil {
 		return fmt.Errorf("take over process %d: %w", f.PID, err)
 	}
 	t := o.newThread(f.PID, coherence.NodeID(f.Node))
@@ -175,7 +181,7 @@ func (o *origin) startFoster() (err error) {
 }
 
 func staysHome(f *Foster, err error) string {
-	return fmt.Sprintf("process %d, teleforked to node %d, stays at home: %v", f.PID, f.Node, err)
+	return fmt.Sprintf("process %d, which was to be at node %d, stays at home: %v", f.PID, f.Node, err)
 }
 
 // adoptOut starts the command that makes a child of this job one of its own. It is
@@ -191,7 +197,12 @@ func (l *launcher) adoptOut(f *Foster) {
 
 func (l *launcher) spawnFoster(f *Foster) error {
 	s := l.spec
-	s.Attach, s.Foster, s.On = f.PID, f, -1
+	s.Attach, s.Foster = f.PID, f
+	if f.Parked != nil {
+		s.On = -1
+	} else {
+		s.Argv, s.Name = CommandOf(f.PID), ""
+	}
 	s.Image, s.StatsFile, s.Path, s.Env, s.IdlePoll, s.Dir, s.Baseline = "", "", "", nil, false, "/", ""
 	s.Checkpoint, s.CheckpointEvery, s.RestoreOnLoss, s.PutBack = "", 0, false, "" // its parent's file is not its own
 	if s.Family == "" {
@@ -218,6 +229,9 @@ func (l *launcher) spawnFoster(f *Foster) error {
 
 // release has the child go on as an ordinary one.
 func (f *Foster) release() error {
+	if f.Parked == nil {
+		return nil
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	return f.Parked.Release(f.PID)
@@ -251,6 +265,9 @@ func RunFoster(ctx context.Context, s Spec, reach func() (Deputies, error)) erro
 		_, err = Attach(ctx, s, deputies, func(string) {})
 	}
 	if err == nil {
+		return nil
+	}
+	if s.Foster.Parked == nil && s.Foster.ended() != nil {
 		return nil
 	}
 	if s.Foster.release() == nil {

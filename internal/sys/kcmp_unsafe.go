@@ -9,6 +9,7 @@ import (
 // What Kcmp compares (linux/kcmp.h).
 const (
 	KCMP_FILE  = 0
+	KCMP_VM    = 1
 	KCMP_FILES = 2
 	KCMP_FS    = 3
 )

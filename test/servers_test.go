@@ -31,8 +31,9 @@ type service struct {
 	end  func(r *running) error // asks it to
 }
 
-// TestServers keeps servers under load, away and while they are moved about: no reply is
-// lost or another than natively, and no request fails.
+// TestServers keeps servers under load, away, while they are moved about, and while they
+// are attached to and let go: no reply is lost or another than natively, and no request
+// fails.
 func TestServers(t *testing.T) {
 	for _, prepare := range []func(*testing.T) service{redisServer, nginxServer, goServer} {
 		s := prepare(t)
@@ -62,6 +63,7 @@ func TestServers(t *testing.T) {
 					t.Logf("%d moves", moves)
 				})
 			}
+			t.Run("attached", func(t *testing.T) { s.attached(t, want) })
 		})
 	}
 }
@@ -104,6 +106,34 @@ func (s service) serve(t *testing.T, v variant, every time.Duration) (replies []
 	return replies, moves
 }
 
+// attached moves the server out and back that was started without popcorn.
+func (s service) attached(t *testing.T, want []byte) {
+	r := start(t, s.command, native)
+	r.until("it answers", func() bool { return s.ready(r) })
+	var got []byte
+	loaded := make(chan error, 1)
+	go func() {
+		replies, err := s.load(r)
+		got = replies
+		loaded <- err
+	}()
+	for range full(2, 4) {
+		found{}.outAndBack(t, r)
+	}
+	if err := <-loaded; err != nil {
+		t.Errorf("under load: %v", err)
+	}
+	if at := firstDifference(want, got); at >= 0 {
+		t.Errorf("replies differ from byte %d\nnative: %s\nhere:   %s", at, around(want, at), around(got, at))
+	}
+	if err := s.end(r); err != nil {
+		t.Errorf("end: %v", err)
+	}
+	if o := r.wait(); o.code != 0 {
+		t.Errorf("exit code %d\n%s", o.code, r.printed())
+	}
+}
+
 func redisServer(t *testing.T) service {
 	// One program: what it does is told by its name.
 	binary, err := exec.LookPath("redis-check-rdb")
@@ -120,7 +150,7 @@ func redisServer(t *testing.T) service {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, argv[0], append([]string{"-s", "socket"}, argv[1:]...)...)
 		cmd.Dir, cmd.Stdin = r.dir, bytes.NewReader(stdin)
-		cmd.Env = r.environ()[3:] // a process of its own, not one the job has left
+		cmd.Env = r.environ()
 		return cmd.CombinedOutput()
 	}
 	commands, requests := redisCommands(full(2000, 20_000)), strconv.Itoa(full(200, 5000))

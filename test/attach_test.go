@@ -92,6 +92,29 @@ function turn() {
 turn();
 `
 
+// java catches the signal, and ends with 128 and its number.
+const javaText = `
+import java.util.*;
+import java.util.concurrent.*;
+
+public class P {
+	static int turn(int k) {
+		Map<Integer, String> m = new HashMap<>();
+		for (int j = 0; j < 500; j++) m.put(j, "" + j * k);
+		return Integer.parseInt(m.get(7));
+	}
+	public static void main(String[] args) throws Exception {
+		ExecutorService pool = Executors.newFixedThreadPool(3);
+		System.out.println("ready");
+		for (;; Thread.sleep(1)) {
+			List<Future<Integer>> all = new ArrayList<>();
+			for (int i = 0; i < 6; i++) { final int k = i; all.add(pool.submit(() -> turn(k))); }
+			for (int i = 0; i < 6; i++) if (all.get(i).get() != 7 * i) Runtime.getRuntime().halt(3);
+		}
+	}
+}
+`
+
 var foundPrograms = []found{
 	{name: "attach_mix", ready: "ready", steady: true, end: syscall.SIGTERM, says: "EXIT-SUCCESS"},
 	{name: "attach_server", ready: "ready", load: ask, end: syscall.SIGTERM, says: "EXIT-SUCCESS"},
@@ -105,6 +128,8 @@ var foundPrograms = []found{
 	{name: "bash", argv: []string{"bash", "p.sh"}, script: "p.sh", text: bashText, ready: "ready",
 		end: syscall.SIGTERM, says: "EXIT-SUCCESS"},
 	{name: "cat", argv: []string{"cat", "fifo"}, in: syscall.SYS_OPENAT, steady: true, end: syscall.SIGTERM, code: 143},
+	{name: "java", argv: []string{"java", "P.java"}, script: "P.java", text: javaText, ready: "ready",
+		end: syscall.SIGTERM, code: 143, says: "ready"},
 	{name: "node", argv: []string{"node", "p.js"}, script: "p.js", text: nodeText, ready: "ready",
 		end: syscall.SIGTERM, says: "EXIT-SUCCESS"},
 }

@@ -55,6 +55,7 @@ var troubles = []trouble{
 	{name: "lossy", cause: (*schedule).lossy, harmless: true},
 	{name: "reboot", cause: (*schedule).reboot},
 	{name: "daemon", cause: (*schedule).killDaemon, harmless: true},
+	{name: "full disk", cause: (*schedule).fillDisk, harmless: true},
 }
 
 // TestSchedule: whatever goes wrong at whatever moment, a program gives the right
@@ -83,6 +84,10 @@ func (s *schedule) round(t *testing.T, what trouble) {
 	r.flags = []string{"-H", "b,c", "--spread", "--loss-timeout", lossTimeout.String()}
 	if s.IntN(3) == 0 {
 		r.flags = append(r.flags[:2:2], "--on", "2", "--loss-timeout", lossTimeout.String())
+	}
+	if what.name == "full disk" {
+		s.hand("sh", "-c", "mkdir -p $0 && { grep -q \" $0 \" /proc/mounts || mount -t tmpfs -o size=64m small $0; }", smallDisk)
+		r.flags = slices.Insert(r.flags, 2, "--log", smallDisk+"/log", "--checkpoint", smallDisk+"/image", "--checkpoint-every", "100ms")
 	}
 	r.job = s.run(r.flags, "/usr/bin/env", "POPCORN_TEST_TROUBLE=1", s.program, fmt.Sprint(r.records))
 	moment, d := s.moment(), s.duration()
@@ -281,6 +286,25 @@ func (s *schedule) reboot(r *round, d time.Duration) {
 	r.off = h.Name == "a"
 	s.check(h.PowerOff())
 	time.Sleep(d)
+}
+
+// smallDisk is where a job that runs out of room is saved, and has its log.
+const smallDisk = "/tmp/small"
+
+// hand runs a command on the first host.
+func (s *schedule) hand(argv ...string) {
+	s.t.Helper()
+	h := s.lab.Host("a")
+	if code, out, errs := s.end(s.start(h, nil, argv...), s.patience()); code != 0 {
+		s.t.Fatalf("%v on %s: exit code %d\n%s%s", argv, h.Name, code, out, errs)
+	}
+}
+
+// fillDisk leaves no room for checkpoints and the log: the program goes on without.
+func (s *schedule) fillDisk(r *round, d time.Duration) {
+	s.hand("sh", "-c", "cat /dev/zero > "+smallDisk+"/filler 2>/dev/null; test -s "+smallDisk+"/filler")
+	time.Sleep(d)
+	s.hand("rm", smallDisk+"/filler")
 }
 
 // killDaemon does so once the job is there: starting one needs daemons.

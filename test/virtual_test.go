@@ -257,20 +257,40 @@ func migrations(t *testing.T, stats []byte) int {
 	return s.Migrations.Count
 }
 
+// clockSteps is by how many seconds somebody sets a host's clock, there and back: by no
+// more than the certificates of hosts put up with.
+var clockSteps = []string{"1800", "-3500", "1700"}
+
+// stepClock sets the clock of a host that is a virtual machine.
+func (c *cluster) stepClock(h *lab.Host, by string) {
+	c.t.Helper()
+	if code, _, errs := c.end(c.start(h, nil, c.putOn(h, guest(c.t, "clock_step")), by), c.patience); code != 0 {
+		c.t.Fatalf("step the clock of %s: exit code %d\n%s", h.Name, code, errs)
+	}
+}
+
 // movesBetweenKernels moves a program by popcorn migrate while it reads clocks: they
-// never go back, and it is never in the middle of reading one at another kernel.
+// never go back, and it is never in the middle of reading one at another kernel. The
+// other host's clock is stepped meanwhile: the program has its own host's.
 func (c *cluster) movesBetweenKernels() {
 	t := c.t
 	h := c.lab.Host("b")
 	job := c.runOn(h, nil, []string{"-H", "c"}, c.putOn(h, guest(t, "moves_clock")), full("5", "120"))
 	id := c.started(h, job)
-	moves, refused := 0, error(nil)
+	moves, steps, refused := 0, 0, error(nil)
 	for node := 1; c.running(h); node = 1 - node {
 		if _, err := c.popcorn(h, "migrate", id, fmt.Sprint(node)); err == nil {
 			moves++
 		} else {
 			refused = err // the program may have ended
 		}
+		if moves > 0 && moves%2 == 0 && steps < len(clockSteps) {
+			c.stepClock(c.lab.Host("c"), clockSteps[steps])
+			steps++
+		}
+	}
+	for ; steps < len(clockSteps); steps++ {
+		c.stepClock(c.lab.Host("c"), clockSteps[steps])
 	}
 	code, out, errs := c.end(job, virtualPatience)
 	if code != 0 || !strings.HasSuffix(out, "EXIT-SUCCESS\n") {

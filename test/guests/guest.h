@@ -71,9 +71,11 @@ static inline void go(int nid)
 		CHECK(err == ENOSYS);
 	} else if (nid >= nodes()) {
 		CHECK(err == EAGAIN);
-	} else if (err != EAGAIN || !getenv("POPCORN_TEST_TROUBLE")) { /* a test that loses nodes says so */
+	} else if (!getenv("POPCORN_TEST_TROUBLE")) {
 		CHECK(err == 0 || err == EBUSY);
 		CHECK(popcorn_current_nid() == nid);
+	} else { /* a node may be lost, and a checkpoint takes threads home for a moment */
+		CHECK(err == 0 || err == EBUSY || err == EAGAIN);
 	}
 }
 

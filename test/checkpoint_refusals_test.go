@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -241,4 +242,31 @@ func TestDebugger(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRestoreBeside restores a program while it runs: on several nodes that is refused,
+// for its process ids are taken; on one it goes on beside itself, in the background too.
+func TestRestoreBeside(t *testing.T) {
+	g := readGuest(t, "guests/carry_memory.c")
+	r := start(t, command{path: g.build(t), args: g.args()}, allAway)
+	r.prints("READY\n")
+	r.checkpoint("image")
+	n := r.restore("image", allAway)
+	n.ends()
+	if text, code := string(r.read(r.stderr.Name())), exitCode(n.cmd.ProcessState); code != 125 || !strings.Contains(text, "process ids are taken") {
+		t.Errorf("exit code %d\n%s", code, text)
+	}
+	out, err := r.popcorn(r.deadline, "restore", "-d", r.image("image"))
+	id := strings.TrimSpace(string(out[bytes.LastIndexByte(bytes.TrimSpace(out), '\n')+1:]))
+	if err != nil {
+		t.Fatalf("restore -d: %v\n%s", err, out)
+	}
+	r.goOn()
+	if out, err := r.popcorn(r.deadline, "wait", id); err != nil || string(out) != "0\n" {
+		t.Errorf("wait %q: %v\n%s", id, err, out)
+	}
+	if copied := string(r.read(filepath.Join(r.base, "state/popcorn/jobs", id+".out"))); copied != "EXIT-SUCCESS\n" {
+		t.Errorf("the copy printed %q", copied)
+	}
+	checkPromise(t, g, r.wait())
 }

@@ -58,7 +58,7 @@ func runBehind(cmd *cobra.Command) error {
 	pid, told, err := spawnBehind(out)
 	if err != nil {
 		os.Remove(out.Name())
-		return ours(fmt.Errorf("start popcorn run in the background: %w", err))
+		return ours(fmt.Errorf("start popcorn %s in the background: %w", cmd.Name(), err))
 	}
 	defer told.Close()
 	id, err := io.ReadAll(told)
@@ -104,11 +104,11 @@ func neverRan(cmd *cobra.Command, out *os.File, pid int) error {
 	said, readErr := os.ReadFile(out.Name())
 	os.Remove(out.Name())
 	if err = errors.Join(err, readErr); err != nil {
-		return ours(fmt.Errorf("wait for popcorn run in the background: %w", err))
+		return ours(fmt.Errorf("wait for popcorn %s in the background: %w", cmd.Name(), err))
 	}
 	cmd.ErrOrStderr().Write(said)
 	if !status.Exited() {
-		return exitf(exitOurs, "popcorn run was ended by signal %d before the program ran", status.Signal())
+		return exitf(exitOurs, "popcorn %s was ended by signal %d before the program ran", cmd.Name(), status.Signal())
 	}
 	return &exitError{code: status.ExitStatus()}
 }

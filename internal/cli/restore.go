@@ -31,6 +31,10 @@ does: the exit code is the program's own.`,
   popcorn restore --nodes 3 --spread big.image`,
 		Args: exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			b := isBehind()
+			if f.background && !check && b == nil {
+				return runBehind(cmd)
+			}
 			spec, deputies, err := f.spec(cmd)
 			if err == nil {
 				spec.Image = args[0]
@@ -47,7 +51,7 @@ does: the exit code is the program's own.`,
 				return ours(err)
 			}
 			spec.Argv, spec.Path = im.Process.Argv, im.Process.Exe.Path
-			return runJob(cmd, spec, deputies, nil)
+			return runJob(cmd, spec, deputies, b)
 		},
 	}
 	f.addTo(cmd)

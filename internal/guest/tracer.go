@@ -66,8 +66,8 @@ func (t *Tracer) wait() {
 // Kick makes the waiting goroutine look again, after a child has been started.
 func (t *Tracer) Kick() { t.ack.Signal() }
 
-// Abandon is for tracees that are let go, of which no wait is told: Close leaves
-// the goroutine, and its descriptors, to the end of this process.
+// Abandon is for tracees that are let go, of which no wait is told, and for ones that
+// end with this process: Close leaves the goroutine, and its descriptors, to its end.
 func (t *Tracer) Abandon() { t.abandoned = true }
 
 // Close ends the waiting goroutine. All children must have been reaped.

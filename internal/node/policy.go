@@ -97,7 +97,7 @@ func (p policy) check(uid uint32) error {
 	case p.euid != 0 && int(uid) != p.euid:
 		return fmt.Errorf("user %d: this daemon belongs to user %d and starts deputies for nobody else: %w", uid, p.euid, ErrRefused)
 	case p.euid == 0 && root && !p.root:
-		return fmt.Errorf("user %d: root's programs are not let in (allow_root in the configuration of this node's daemon): %w", uid, ErrRefused)
+		return fmt.Errorf("user %d: root's programs are not let in (allow_root = true in the node.toml of this node's daemon lets them in): %w", uid, ErrRefused)
 	case uid != 0 && len(p.users) > 0 && !slices.ContainsFunc(p.users, func(s string) bool { return isUser(s, uid) }):
 		return fmt.Errorf("user %d: not in allow_users of this node's daemon: %w", uid, ErrRefused)
 	}

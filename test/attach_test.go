@@ -367,3 +367,75 @@ func differing(a, b string) string {
 	}
 	return out.String()
 }
+
+// TestAttachAtWork attaches to programs in the middle of their work, moves them out and
+// back until they are done or that was often enough, and lets go of who is left: what
+// they print and how they end is as if nothing had been.
+func TestAttachAtWork(t *testing.T) {
+	in := writeFile(t, "mixed", mixedData(full(3<<20, 32<<20)))
+	text := writeFile(t, "text", textLines(full(400_000, 2_000_000)))
+	sql := writeFile(t, "build.sql", []byte(sqlScript(full(20_000, 200_000))))
+	py := func(script string, args ...string) command {
+		return command{path: "/usr/bin/python3", args: append([]string{filepath.Join(repo, "test/scripts", script)}, args...)}
+	}
+	for name, c := range map[string]command{
+		"xz":         {path: "xz", args: []string{"-T2", "-6", "--block-size=256KiB", "-c", in}},
+		"gzip":       {path: "gzip", args: []string{"-9nc", in}},
+		"sort":       {path: "sort", args: []string{"--parallel=2", "-S", "4M", "-T", ".", text}},
+		"awk":        {path: "awk", args: []string{`{ n[$1 % 997] += length($0) } END { for (i = 0; i < 997; i++) print i, n[i] }`, text}},
+		"sqlite3":    {path: "sqlite3", args: []string{"data.db"}, stdin: sql, collect: []string{"data.db"}},
+		"perl":       {path: "perl", args: []string{filepath.Join(repo, "test/scripts/words.pl"), full("200000", "2000000")}},
+		"hashqueue":  py("hashqueue.py", full("100", "600"), "50000"),
+		"threadpool": py("pool.py", full("60", "400")),
+		"children":   py("children.py"),
+		"tar":        {path: "tar", args: []string{"-C", repo, "--sort=name", "-c", "internal", "test/scripts", "docs"}},
+	} {
+		c.deadline = full(90*time.Second, 10*time.Minute)
+		t.Run(name, func(t *testing.T) {
+			if _, err := exec.LookPath(c.path); err != nil {
+				t.Skip(err)
+			}
+			want := run(t, c, native)
+			for range full(1, 5) {
+				r := start(t, c, native)
+				moves := attachWhile(t, r)
+				got := r.wait()
+				compare(t, c, want, got)
+				t.Logf("%d moves", moves)
+			}
+		})
+	}
+}
+
+// attachWhile attaches to a program that may end at any moment, and moves it.
+func attachWhile(t *testing.T, r *running) (moves int) {
+	t.Helper()
+	pid := strconv.Itoa(r.cmd.Process.Pid)
+	a := launch(t, command{path: popcornBin, args: []string{"attach", "--nodes", "2", pid}, deadline: r.deadline}, native, func(a *running) {
+		a.cmd.Args = slices.Insert(a.cmd.Args, 2, "--log", a.logFile())
+		a.beside = r
+	})
+	over := func() bool {
+		select {
+		case <-r.done:
+			return true
+		case <-a.done:
+			return true
+		default:
+			return false
+		}
+	}
+	for most := full(10, 100); moves < most && !over(); {
+		node := strconv.Itoa((moves + 1) % 2)
+		if _, err := a.popcorn(30*time.Second, "migrate", pid, node); err == nil { // else it is no job yet, or none any more
+			moves++
+		}
+	}
+	if !over() {
+		a.popcorn(60*time.Second, "detach", pid) // it may just be ending
+	}
+	if o := a.wait(); o.code != 0 && o.code != 3 { // 3: it had ended before
+		t.Errorf("attach ends with code %d: %s", o.code, o.stderr)
+	}
+	return moves
+}

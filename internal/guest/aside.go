@@ -103,7 +103,7 @@ func (p *Process) Confine(user bool) error {
 		return err
 	}
 	defer first.Close()
-	p.tracer.Abandon() // nobody will see its end
+	p.tracer.Abandon()         // nobody will see its end
 	action := make([]byte, 32) // struct kernel_sigaction
 	action[0] = 1              // SIG_IGN: what it inherits leaves no zombies
 	at, err := first.WriteTable(action)

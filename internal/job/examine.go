@@ -87,10 +87,19 @@ func readStatus(pid int) (map[string]string, error) {
 		key, value, _ := strings.Cut(line, ":")
 		fields[key] = strings.TrimSpace(value)
 	}
-	if state := fields["State"]; strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "X") {
+	ending := fields["VmSize"] == "" && !ofKernel(fields)
+	if state := fields["State"]; strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "X") || ending {
 		return nil, errors.New("it has ended already")
 	}
 	return fields, nil
+}
+
+// ofKernel tells whether a process is a thread of the kernel, which Linux 6.11 and newer
+// say of themselves; kthreadd makes them.
+func ofKernel(status map[string]string) bool {
+	const kthreadd = "2"
+	is, known := status["Kthread"]
+	return is == "1" || !known && (status["PPid"] == kthreadd || status["Pid"] == kthreadd)
 }
 
 func notAProcess(pid int, status map[string]string) string {
@@ -99,7 +108,7 @@ func notAProcess(pid int, status map[string]string) string {
 		return "it is a thread of process " + status["Tgid"] + ": give that number"
 	case pid == 1:
 		return "it is the first process of this system"
-	case status["VmSize"] == "":
+	case ofKernel(status):
 		return "it is a thread of the kernel"
 	}
 	return ""

@@ -85,8 +85,13 @@ func TestExamineReasons(t *testing.T) {
 	if why := ignoresTraps(0, map[string]string{"SigIgn": "0000000000000010"}); why == "" {
 		t.Error("an ignored SIGTRAP is no reason")
 	}
-	if why := notAProcess(7, map[string]string{"Tgid": "7"}); !strings.Contains(why, "kernel") {
-		t.Errorf("a process without memory: %q", why)
+	for _, kernel := range []map[string]string{{"Tgid": "7", "Kthread": "1"}, {"Tgid": "7", "PPid": "2"}} {
+		if why := notAProcess(7, kernel); !strings.Contains(why, "kernel") {
+			t.Errorf("a thread of the kernel, %v: %q", kernel, why)
+		}
+	}
+	if why := notAProcess(7, map[string]string{"Tgid": "7", "PPid": "2", "Kthread": "0"}); why != "" {
+		t.Errorf("a child of process 2: %s", why)
 	}
 	if why := holdsKernelObjects(withUFFD(t), nil); !strings.Contains(why, "userfaultfd") {
 		t.Errorf("a userfaultfd: %q", why)

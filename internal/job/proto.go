@@ -59,8 +59,10 @@ type fromSupervisor struct {
 	Saved bool `json:"saved,omitempty"`
 	// Foster is a child that becomes a job of its own.
 	Foster *Foster `json:"foster,omitempty"`
-	// Refused: Error is a refusal, and nothing was done.
+	// Refused: Error is a refusal, and nothing was done. Absent: there was nothing to do
+	// it to.
 	Refused bool `json:"refused,omitempty"`
+	Absent  bool `json:"absent,omitempty"`
 	// Error is why the job failed.
 	Error string `json:"error,omitempty"`
 }

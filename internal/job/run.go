@@ -288,7 +288,7 @@ func (c *child) keep(p packet) {
 // waitAndInquire is wait; of a failure it tells what hosts know too.
 func (l *launcher) waitAndInquire(ctx context.Context) (int, error) {
 	code, err := l.wait(ctx)
-	if err != nil && code == exitOwn && ctx.Err() == nil && !errors.Is(err, control.ErrRefused) {
+	if err != nil && code == exitOwn && ctx.Err() == nil && !errors.Is(err, control.ErrRefused) && !errors.Is(err, control.ErrNoSuchJob) {
 		err = l.inquire(err)
 	}
 	return code, err
@@ -373,7 +373,9 @@ func (l *launcher) handle(p packet) (code int, err error, over bool) {
 	case m.Errno != 0:
 		return execCode(sys.Errno(m.Errno)), errors.New(m.Error), true
 	case m.Refused:
-		return exitOwn, refusal(m.Error), true
+		return exitOwn, said{m.Error, control.ErrRefused}, true
+	case m.Absent:
+		return exitOwn, said{m.Error, control.ErrNoSuchJob}, true
 	case m.Lost != 0:
 		return exitOwn, &lostError{m.Lost, errors.New(m.Error)}, true
 	case m.Error != "" && p.from.nid != 0: // what it had of the program is lost with it

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"popcorn/internal/control"
 	"popcorn/internal/sys"
 )
 
@@ -80,9 +79,12 @@ func (l *launcher) fate() string {
 // notice tells the person at the terminal something.
 func notice(text string) { fmt.Fprintln(os.Stderr, "popcorn: "+text) }
 
-// refusal is control.ErrRefused with a supervisor's words.
-type refusal string
+// said is an error of a supervisor, in its words.
+type said struct {
+	words string
+	is    error
+}
 
-func (r refusal) Error() string { return string(r) }
+func (s said) Error() string { return s.words }
 
-func (r refusal) Unwrap() error { return control.ErrRefused }
+func (s said) Unwrap() error { return s.is }

@@ -62,7 +62,7 @@ func Supervise(args []string) int {
 	s := &supervisor{run: run}
 	s.guest.Store(-1)
 	if err := s.main(file); err != nil {
-		m := fromSupervisor{Error: err.Error(), Refused: errors.Is(err, control.ErrRefused)}
+		m := fromSupervisor{Error: err.Error(), Refused: errors.Is(err, control.ErrRefused), Absent: errors.Is(err, control.ErrNoSuchJob)}
 		if lost := (*lostError)(nil); errors.As(err, &lost) {
 			m.Lost = lost.node
 		}

@@ -62,7 +62,7 @@ func Start(t *Tracer, a sys.SpawnAttr) (*Process, error) {
 		return nil, fmt.Errorf("start stub: %w", err)
 	}
 	p := &Process{PID: pid, tracer: t, mem: -1, maps: -1, pmap: -1, Pidfd: -1}
-	p.held = a.HoldSignals
+	p.held = a.Held != 0
 	t.Kick()
 	if err := p.seize(); err != nil {
 		p.Kill()

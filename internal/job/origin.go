@@ -108,7 +108,7 @@ func (o *origin) start() (err error) {
 	}
 	o.proc, err = guest.Start(o.tracer, sys.SpawnAttr{Argv: spec.Argv, Env: o.baseline().Environment(spec.Env), Dir: spec.Dir,
 		Files: o.cfg.Files, Pgid: o.cfg.Pgid, Pdeathsig: sys.SIGKILL,
-		HoldSignals: true}) // it is in a terminal's reach before it is the program
+		Held: sys.AllSignals}) // it is in a terminal's reach before it is the program
 	if err != nil {
 		return err
 	}

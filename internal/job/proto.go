@@ -79,6 +79,7 @@ type config struct {
 	// Supervisors are the process ids of all supervisors started so far.
 	Supervisors []int  `json:"supervisors"`
 	Ignored     uint64 `json:"ignored"` // signals the program is to find ignored
+	Blocked     uint64 `json:"blocked"` // and blocked
 	Files       []int  `json:"files"`   // descriptors the program inherits
 	Spec        Spec   `json:"spec"`
 }

@@ -154,7 +154,11 @@ func (l *launcher) start() error {
 	if err != nil {
 		return err
 	}
-	cfg := config{Job: l.job, Secret: secret, RunPID: os.Getpid(), Pgid: sys.Getpgrp(), Ignored: ignoredSignals(),
+	blocked, err := sys.SigMask()
+	if err != nil {
+		return fmt.Errorf("read blocked signals: %w", err)
+	}
+	cfg := config{Job: l.job, Secret: secret, RunPID: os.Getpid(), Pgid: sys.Getpgrp(), Ignored: ignoredSignals(), Blocked: blocked,
 		Files: files, Spec: l.spec}
 	if err := l.startNodes(cfg); err != nil {
 		return err

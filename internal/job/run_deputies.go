@@ -80,7 +80,7 @@ func (l *launcher) sendDeputy(ctx context.Context, nid int, cfg config, a *wire.
 	// What the program is and was given is nobody's business there.
 	s := cfg.Spec
 	cfg.Spec = Spec{Attach: s.Attach, Nodes: s.Nodes, On: s.On, Hosts: s.Hosts, ABI: s.ABI, Verify: s.Verify, LossTimeout: s.LossTimeout, ForeignFrom: s.ForeignFrom}
-	cfg.Files, cfg.Ignored = nil, 0
+	cfg.Files, cfg.Ignored, cfg.Blocked = nil, 0, 0
 	text, err := json.Marshal(deputyConfig{Control: control, Node: cfg})
 	if err != nil {
 		return fmt.Errorf("encode configuration: %w", err)

@@ -20,6 +20,8 @@ type local struct {
 	sock int
 	// crash is what the supervisor's Go run time writes when it panics.
 	crash int
+	// status is how it ended, in words; empty until that is known.
+	status string
 }
 
 // spawn starts the supervisor of node cfg.Node.
@@ -55,6 +57,7 @@ func spawn(cfg config) (*local, error) {
 	pid, err := sys.Spawn("/proc/self/exe", sys.SpawnAttr{
 		Argv: []string{"popcorn", "supervise", strconv.Itoa(n), strconv.Itoa(n + 1), strconv.Itoa(n + 2)},
 		Env:  supervisorEnv(), Dir: "/", Files: files, Pgid: -1,
+		Held: sys.SignalSet(notOurs...),
 	})
 	if err != nil {
 		sys.Close(ours)
@@ -110,6 +113,9 @@ func (s *local) release() {
 
 // end waits for the supervisor to end and kills it when it does not.
 func (s *local) end(deadline time.Time) {
+	if s.status != "" {
+		return
+	}
 	fd, err := sys.PidfdOpen(s.pid, 0)
 	if err == nil {
 		if !sys.AwaitPidfd(fd, time.Until(deadline)) {
@@ -117,11 +123,19 @@ func (s *local) end(deadline time.Time) {
 		}
 		sys.Close(fd)
 	}
-	sys.Wait(s.pid, 0)
+	_, status, _, _ := sys.Wait(s.pid, 0)
+	s.status = fmt.Sprintf("with exit code %d", status.ExitStatus())
+	if status.Signaled() {
+		s.status = fmt.Sprintf("by signal %d", status.Signal())
+	}
 }
 
+// dyingPatience is how long a supervisor may take to be gone that has hung up.
+const dyingPatience = time.Second
+
 func (s *local) died(how error) error {
-	err := fmt.Errorf("the supervisor of node %d (pid %d) has died", s.nid, s.pid)
+	s.end(time.Now().Add(dyingPatience))
+	err := fmt.Errorf("the supervisor of node %d (pid %d) has died, %s", s.nid, s.pid, s.status)
 	if !errors.Is(how, io.EOF) {
 		err = fmt.Errorf("%w: %w", err, how)
 	}

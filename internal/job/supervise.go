@@ -107,6 +107,10 @@ type role interface {
 	settle()
 }
 
+// notOurs are signals that a supervisor does not end or stop by. It starts with them
+// held: before it has a process group of its own, a terminal's reach it.
+var notOurs = []sys.Signal{sys.SIGINT, sys.SIGQUIT, sys.SIGHUP, sys.SIGTERM, sys.SIGTSTP, sys.SIGTTIN, sys.SIGTTOU}
+
 func (s *supervisor) main(file int) error {
 	if err := s.configure(file); err != nil {
 		return err
@@ -116,7 +120,12 @@ func (s *supervisor) main(file int) error {
 	}
 	// Signals to the job reach the program; the supervisor ends with the job.
 	signal.Ignore(sys.SIGPIPE)
-	signal.Notify(make(chan os.Signal, 1), sys.SIGINT, sys.SIGQUIT, sys.SIGHUP, sys.SIGTERM, sys.SIGTSTP, sys.SIGTTIN, sys.SIGTTOU)
+	for _, sig := range notOurs {
+		signal.Notify(make(chan os.Signal, 1), sig)
+	}
+	if err := sys.TakeSigMask(s.cfg.Blocked); err != nil { // the program gets this thread's
+		return fmt.Errorf("set blocked signals: %w", err)
+	}
 	if err := s.connect(); err != nil {
 		return err
 	}

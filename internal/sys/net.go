@@ -110,9 +110,12 @@ func SendFDs(fd int, data []byte, fds ...int) error {
 func RecvFDs(fd int, buf []byte, limit int) (n int, fds []int, err error) {
 	oob := make([]byte, unix.CmsgSpace(4*limit))
 	var oobn, flags int
-	for {
+	for reset := false; ; {
 		n, oobn, flags, _, err = unix.Recvmsg(fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
-		if err != unix.EINTR {
+		// A peer that has closed without reading all is told of once, before what it has sent
+		// (unix_release_sock, net/unix/af_unix.c; __skb_try_recv_datagram, net/core/datagram.c).
+		again := err == unix.EINTR || err == unix.ECONNRESET && !reset
+		if reset = reset || err == unix.ECONNRESET; !again {
 			break
 		}
 	}

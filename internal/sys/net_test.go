@@ -141,3 +141,23 @@ func TestPeerCredFD(t *testing.T) {
 		t.Errorf("peer %+v", c)
 	}
 }
+
+// What a peer has sent is received though it has closed without reading what came to it.
+func TestReceiveFromOneThatDidNotRead(t *testing.T) {
+	a, b, err := Socketpair(SOCK_SEQPACKET)
+	check(t, err)
+	defer Close(a)
+	check(t, SendFDs(a, []byte("never read")))
+	check(t, SendFDs(b, []byte("one")))
+	check(t, SendFDs(b, []byte("two")))
+	check(t, Close(b))
+	buf := make([]byte, 8)
+	for _, want := range []string{"one", "two"} {
+		if n, _, err := RecvFDs(a, buf, 1); err != nil || string(buf[:n]) != want {
+			t.Errorf("received %q, %v; want %s", buf[:n], err, want)
+		}
+	}
+	if _, _, err := RecvFDs(a, buf, 1); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}

@@ -19,8 +19,9 @@ type SpawnAttr struct {
 	Cred      *Identity // who it runs as; nil: as this process does
 	InCgroup  bool      // start in the group of Cgroup
 	Cgroup    int       // descriptor of a cgroup v2 folder
-	// HoldSignals has it start with all signals blocked but those of faults.
-	HoldSignals bool
+	// Held are signals that it starts with blocked, bit n-1 for signal n, beside those
+	// of SigMask.
+	Held uint64
 }
 
 // Identity is what setgroups(2), setgid(2) and setuid(2) are given.
@@ -48,11 +49,11 @@ func Spawn(path string, a SpawnAttr) (int, error) {
 	if a.Cred != nil {
 		attr.Sys.Credential = &syscall.Credential{Uid: a.Cred.UID, Gid: a.Cred.GID, Groups: a.Cred.Groups}
 	}
-	if a.HoldSignals {
+	if a.Held != 0 {
 		runtime.LockOSThread() // the child gets the mask of the thread that forks
 		defer runtime.UnlockOSThread()
 		var before unix.Sigset_t
-		if err := unix.PthreadSigmask(unix.SIG_BLOCK, &unix.Sigset_t{Val: [16]uint64{^uint64(faults)}}, &before); err != nil {
+		if err := unix.PthreadSigmask(unix.SIG_BLOCK, &unix.Sigset_t{Val: [16]uint64{a.Held}}, &before); err != nil {
 			return 0, err
 		}
 		defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) // the arguments are right
@@ -60,8 +61,16 @@ func Spawn(path string, a SpawnAttr) (int, error) {
 	return syscall.ForkExec(path, a.Argv, attr)
 }
 
-// faults are the signals of a thread's own doing.
-const faults = 1<<(SIGTRAP-1) | 1<<(SIGSEGV-1) | 1<<(SIGBUS-1) | 1<<(SIGILL-1) | 1<<(SIGFPE-1) | 1<<(SIGSYS-1)
+// AllSignals are those that can be held: not those of a thread's own doing.
+const AllSignals uint64 = ^uint64(1<<(SIGTRAP-1) | 1<<(SIGSEGV-1) | 1<<(SIGBUS-1) | 1<<(SIGILL-1) | 1<<(SIGFPE-1) | 1<<(SIGSYS-1))
+
+// SignalSet is the set of signals, bit n-1 for signal n.
+func SignalSet(signals ...Signal) (set uint64) {
+	for _, s := range signals {
+		set |= 1 << (s - 1)
+	}
+	return set
+}
 
 // SigMask is the set of signals that processes started here begin with blocked, bit
 // n-1 for signal n.
@@ -69,6 +78,12 @@ func SigMask() (uint64, error) {
 	var mask unix.Sigset_t
 	err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &mask)
 	return mask.Val[0], err
+}
+
+// TakeSigMask has the calling thread, and the processes it starts, block the signals of
+// the set mask only.
+func TakeSigMask(mask uint64) error {
+	return unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{Val: [16]uint64{mask}}, nil)
 }
 
 // WaitPeek blocks until some child or tracee of this process, whichever thread

@@ -2,12 +2,12 @@
 #include "guest.h"
 #include <sys/ioctl.h>
 
+static volatile int interrupts;
+
 static void on_int(int sig)
 {
-	static int n;
-
 	(void)sig;
-	dprintf(1, "interrupted %d\n", ++n);
+	dprintf(1, "interrupted %d\n", ++interrupts);
 }
 
 static void on_winch(int sig)
@@ -25,7 +25,9 @@ static void *computes(void *arg)
 		;
 }
 
-/* Talks to its terminal from wherever it is: "tick" prints, else it echoes lines until one says "done". */
+/* Talks to its terminal from wherever it is: "tick" prints, else it echoes lines until one says "done", or how often it was
+ * interrupted: what a handler prints is lost or shown twice when Ctrl-C or Ctrl-Z empty the terminal's queues just then.
+ */
 int main(int argc, char **argv)
 {
 	struct sigaction sa = {.sa_handler = on_int, .sa_flags = SA_RESTART}, sw = {.sa_handler = on_winch, .sa_flags = SA_RESTART};
@@ -39,6 +41,10 @@ int main(int argc, char **argv)
 	CHECK(sigaction(SIGINT, &sa, NULL) == 0 && sigaction(SIGWINCH, &sw, NULL) == 0);
 	dprintf(1, "%s\n", isatty(0) && tcgetpgrp(0) == getpgrp() ? "ready" : "no terminal");
 	while (fgets(line, sizeof line, stdin) && strcmp(line, "done\n") != 0)
-		dprintf(1, "line %s", line);
+		if (strcmp(line, "count\n") == 0)
+			dprintf(1, "count %d\n", interrupts);
+		else
+			dprintf(1, "line %s", line);
+	dprintf(1, "done %d\n", interrupts);
 	return 3;
 }

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"popcorn/internal/sys"
 )
 
 // bootConfig is the first line of process 1's standard input.
@@ -40,12 +39,14 @@ func runInit() int {
 		fmt.Println(err)
 		return 1
 	}
-	doors, err := net.FileListener(os.NewFile(3, "doors"))
+	inherited := os.NewFile(3, "doors")
+	doors, err := net.FileListener(inherited)
+	// By this, not by its number: else the collector would close whatever has that by then.
+	inherited.Close()
 	if err != nil {
 		fmt.Println("listen to doors:", err)
 		return 1
 	}
-	sys.Close(3)
 	go s.serve(doors.(*net.UnixListener))
 	fmt.Println(ready)
 	io.Copy(io.Discard, in)

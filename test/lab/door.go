@@ -106,8 +106,10 @@ func follow(c net.Conn, report *os.File) int {
 	for in := json.NewDecoder(c); ; {
 		var n news
 		switch err := in.Decode(&n); {
-		case err != nil:
+		case errors.Is(err, io.EOF):
 			return 128 + int(unix.SIGKILL)
+		case err != nil:
+			return complain(128+int(unix.SIGKILL), fmt.Errorf("wait for command: %w", err))
 		case n.Error != "":
 			fmt.Fprint(report, "\n", n.Error)
 			return complain(n.Code, errors.New(n.Error))

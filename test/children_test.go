@@ -56,7 +56,9 @@ func TestChildren(t *testing.T) {
 				v.flags = append(slices.Clone(v.flags), "--children", "follow")
 				t.Run(v.name, func(t *testing.T) {
 					for range full(1, 20) {
-						got := run(t, p.command, v)
+						r := start(t, p.command, v)
+						r.outlived = true
+						got := r.wait()
 						compare(t, p.command, want, got)
 						if bytes.Contains(got.stderr, []byte("popcorn:")) {
 							t.Errorf("popcorn says: %s", got.stderr)
@@ -73,6 +75,7 @@ func TestChildren(t *testing.T) {
 func TestChildIsAJob(t *testing.T) {
 	v := variant{name: "away", nodes: 2, flags: []string{"--nodes", "2", "--on", "1", "--children", "follow"}}
 	r := start(t, command{path: "bash", args: []string{"-c", "sleep 1000 & echo $!; read -t 1000 <> <(:)"}}, v)
+	r.outlived = true
 	type job struct {
 		ID, Family string
 		PID        int

@@ -56,6 +56,7 @@ type running struct {
 	done           chan struct{} // closed when the first process was reaped
 	collect        []string
 	beside         *running // another that goes on, nil for none
+	outlived       bool     // by jobs of its children, which end after it
 }
 
 var runs atomic.Int64
@@ -175,7 +176,11 @@ func (r *running) wait() outcome {
 	for _, name := range r.collect {
 		o.files[name] = r.read(filepath.Join(r.dir, name))
 	}
-	r.nothingLeft(time.Second)
+	patience := time.Second
+	if r.outlived {
+		patience = 10 * time.Second
+	}
+	r.nothingLeft(patience)
 	return o
 }
 

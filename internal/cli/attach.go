@@ -83,7 +83,7 @@ func attachSpec(cmd *cobra.Command, f *runFlags, pid int) (s job.Spec, deputies 
 	if s.Encrypt, err = f.encrypts(); err != nil {
 		return s, nil, err
 	}
-	if s.Follow, err = f.follows(); err != nil {
+	if s.Follow, err = set.follow(); err != nil {
 		return s, nil, err
 	}
 	settle(&s, set) // --on, perhaps from a file, says where programs begin: this one has

@@ -23,6 +23,8 @@ type settings struct {
 	On     *place  `toml:"on"`
 	Spread *bool   `toml:"spread"`
 	Stats  *string `toml:"stats"`
+	// Children is home or follow.
+	Children *string `toml:"children"`
 }
 
 // nodeID is the number of a node, written 2, node2 or, for 0, home.
@@ -107,12 +109,15 @@ func merge(layers ...settings) (settings, error) {
 		if out.Stats == nil {
 			out.Stats = l.Stats
 		}
+		if out.Children == nil {
+			out.Children = l.Children
+		}
 	}
 	return out, nil
 }
 
-// fromEnv reads POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD and POPCORN_STATS;
-// an empty one counts as absent.
+// fromEnv reads POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD, POPCORN_CHILDREN and
+// POPCORN_STATS; an empty one counts as absent.
 func fromEnv(get func(string) string) (settings, error) {
 	var s settings
 	if v := get("POPCORN_NODES"); v != "" {
@@ -139,6 +144,9 @@ func fromEnv(get func(string) string) (settings, error) {
 	if v := get("POPCORN_STATS"); v != "" {
 		s.Stats = &v
 	}
+	if v := get("POPCORN_CHILDREN"); v != "" {
+		s.Children = &v
+	}
 	return s, nil
 }
 
@@ -163,7 +171,7 @@ func fromFile(path string) (settings, error) {
 		return s, fmt.Errorf("read %s: %w", path, err)
 	}
 	if extra := meta.Undecoded(); len(extra) > 0 {
-		return s, fmt.Errorf("read %s: unknown key %q; known are nodes, on, spread and stats", path, extra[0].String())
+		return s, fmt.Errorf("read %s: unknown key %q; known are nodes, on, spread, children and stats", path, extra[0].String())
 	}
 	return s, nil
 }

@@ -55,8 +55,8 @@ executed, 127 when it was not found.
 
 Flags end at the first word that is none, so -- is only needed before a program
 whose name begins with a dash. What is not given as a flag is taken from
-POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD and POPCORN_STATS, then from
-config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn. Inside a job of
+POPCORN_NODES, POPCORN_ON, POPCORN_SPREAD, POPCORN_CHILDREN and POPCORN_STATS, then
+from config.toml in $XDG_CONFIG_HOME/popcorn and in /etc/popcorn. Inside a job of
 Slurm's its hosts are the default of -H; --nodes 1 leaves them out.
 
 With -d run prints the job's id and returns as soon as the program runs. Its input
@@ -195,7 +195,7 @@ func (f *runFlags) spec(cmd *cobra.Command) (s job.Spec, deputies job.Deputies, 
 	if s.Encrypt, err = f.encrypts(); err != nil {
 		return s, nil, err
 	}
-	if s.Follow, err = f.follows(); err != nil {
+	if s.Follow, err = set.follow(); err != nil {
 		return s, nil, err
 	}
 	settle(&s, set)
@@ -221,11 +221,15 @@ func (f *runFlags) lossPolicy(s *job.Spec) error {
 	return s.CheckLossPolicy()
 }
 
-func (f *runFlags) follows() (bool, error) {
-	if f.children != "home" && f.children != "follow" {
-		return false, fmt.Errorf("--children %s: home and follow are known", f.children)
+// follow tells whether children are to follow the program.
+func (s settings) follow() (bool, error) {
+	switch {
+	case s.Children == nil || *s.Children == "home":
+		return false, nil
+	case *s.Children == "follow":
+		return true, nil
 	}
-	return f.children == "follow", nil
+	return false, fmt.Errorf("--children %s: home and follow are known", *s.Children)
 }
 
 func (f *runFlags) encrypts() (bool, error) {
@@ -294,6 +298,9 @@ func flagSettings(cmd *cobra.Command, f *runFlags) settings {
 	}
 	if given("stats") {
 		s.Stats = &f.stats
+	}
+	if given("children") {
+		s.Children = &f.children
 	}
 	return s
 }

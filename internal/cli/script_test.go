@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 // tellSpec prints what of a Spec the command line decides, and takes its exit
 // code from the program's argument "exit=N".
 func tellSpec(_ context.Context, s job.Spec, _ job.Deputies, ready func(string)) (int, error) {
-	fmt.Printf("path=%s argv=%q nodes=%d on=%d spread=%v stats=%q name=%q abi=%q log=%q idle=%v verify=%q\n",
-		s.Path, s.Argv, s.Nodes, s.On, s.Spread, s.StatsFile, s.Name, s.ABI, s.LogFile, s.IdlePoll, s.Verify)
+	fmt.Printf("path=%s argv=%q nodes=%d on=%d spread=%v stats=%q name=%q abi=%q log=%q idle=%v verify=%q follow=%v\n",
+		s.Path, s.Argv, s.Nodes, s.On, s.Spread, s.StatsFile, s.Name, s.ABI, s.LogFile, s.IdlePoll, s.Verify, s.Follow)
 	code := 0
 	for _, a := range s.Argv {
 		if a == "broken" {

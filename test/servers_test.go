@@ -262,7 +262,22 @@ http {
 		load: func(r *running) ([]byte, error) {
 			return askHTTP(r, full(40, 2000), func(i int) (string, string) { return names[i%len(names)], "" })
 		},
-		end: func(r *running) error { return r.cmd.Process.Signal(syscall.SIGTERM) },
+		end: func(r *running) error {
+			if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				return err
+			}
+			// It looks whether it was to end, and then waits: a signal in between it only
+			// sees at the next event, natively too.
+			for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+				select {
+				case <-r.done:
+					return nil
+				case <-time.After(50 * time.Millisecond):
+					answers(r, names[0])
+				}
+			}
+			return errors.New("it does not end")
+		},
 	}
 }
 

@@ -107,7 +107,7 @@ func (f *runFlags) addShared(fs *pflag.FlagSet) {
 	fs.StringVar(&f.hostfile, "hostfile", "", "the same from a `FILE` of hosts, as MPI has them")
 	fs.DurationVar(&f.loss, "loss-timeout", job.DefaultLossTimeout, "count a host as lost that is silent for `TIME`")
 	fs.StringVar(&f.transport, "transport", "", "local nodes talk by `KIND` unix, the default, tcp or tls; hosts always by tls")
-	fs.StringVar(&f.children, "children", "home", "child processes that live on `DO` stay home, or follow: become jobs placed as threads are")
+	fs.StringVar(&f.children, "children", "home", "`DO` home: child processes stay at the origin; follow: those that live on become jobs, placed as threads are")
 	fs.StringVar(&f.log, "log", "", "write the supervisors' log to `FILE`")
 	fs.BoolVar(&f.idlePoll, "idle-poll", false, "keep idle processors polling: faster faults, more power")
 }

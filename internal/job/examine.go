@@ -35,14 +35,15 @@ func (f *Foster) examineFollowed() error {
 	if err := f.ended(); err != nil {
 		return err
 	}
-	status, err := readStatus(f.PID)
-	if err != nil {
-		return err
+	return examine(f.PID, f.filteredSince, ourOwn, tracedAlready, otherUser, otherNamespace, otherCode, ignoresTraps, holdsKernelObjects, noFaults)
+}
+
+// filteredSince refuses a child with other filters than those it was born with.
+func (f *Foster) filteredSince(pid int, status map[string]string) string {
+	if status["Seccomp_filters"] == f.Filters {
+		return ""
 	}
-	if status["Seccomp_filters"] != f.Filters {
-		return fmt.Errorf("process %d (%s): %s: %w", f.PID, status["Name"], filtered(f.PID, status), control.ErrRefused)
-	}
-	return examine(f.PID, ourOwn, tracedAlready, otherUser, otherNamespace, otherCode, ignoresTraps, holdsKernelObjects, noFaults)
+	return filtered(pid, status)
 }
 
 // ended tells that the child which runs is not there any more.

@@ -26,8 +26,7 @@ const (
 // infant is a child process that may become a job.
 type infant struct {
 	Foster
-	pidfd int
-	wait  time.Duration
+	wait time.Duration
 }
 
 // followable gets a child, stopped since it was made, ready to be followed.
@@ -58,17 +57,13 @@ func (o *origin) letFollow(pid int) {
 	if err != nil {
 		return
 	}
-	c := &infant{Foster{PID: pid, Started: startOf(pid), Filters: status["Seccomp_filters"]}, -1, followAfter}
-	if c.pidfd, err = sys.PidfdOpen(pid, 0); err != nil {
-		return
-	}
+	c := &infant{Foster{PID: pid, Started: startOf(pid), Filters: status["Seccomp_filters"]}, followAfter}
 	o.loop.after(c.wait, func() { o.lookAt(c) })
 }
 
 // lookAt has the child become a job, unless that is too early still.
 func (o *origin) lookAt(c *infant) {
-	if _, err := readStatus(c.PID); err != nil || sys.PidfdSendSignal(c.pidfd, 0) != nil || o.ended {
-		sys.Close(c.pidfd)
+	if o.ended || c.ended() != nil {
 		return
 	}
 	if o.sharesMemory(c.PID) {
@@ -76,7 +71,6 @@ func (o *origin) lookAt(c *infant) {
 		o.loop.after(c.wait, func() { o.lookAt(c) })
 		return
 	}
-	sys.Close(c.pidfd)
 	if err := c.examineFollowed(); err != nil {
 		o.logf("%v", err)
 		return
